@@ -1,0 +1,50 @@
+# Every target does what it needs by itself. `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+TOOLS := .tools
+UV := $(TOOLS)/bin/uv
+STAMP := $(VENV)/.setup-stamp
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+# the interpreter that was asked for, never one that uv downloads
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV
+
+.PHONY: help setup demo test check format bench soak docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV): Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SpeechPool needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+$(STAMP): $(UV) pyproject.toml uv.lock
+	@$(UV) sync --frozen --quiet --all-extras --python $(PYTHON)
+	@touch $@
+
+setup: $(STAMP) ## make .venv with everything from the lock file
+
+demo: $(STAMP) ## hear speech made by a warm client, in under a minute
+	@$(BIN)/python examples/demo.py
+
+test: $(STAMP) ## run every test
+	$(BIN)/pytest
+
+check: $(STAMP) ## format, lint, types, import contracts, lock file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(UV) lock --check --quiet
+
+format: $(STAMP) ## rewrite the files as `make check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""SpeechPool: warm speech clients beside your application."""
