@@ -1,0 +1,1 @@
+"""What the product does, without HTTP: utterances, recognitions and sessions on warm pools of speech clients."""
