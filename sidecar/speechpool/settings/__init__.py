@@ -1,23 +1,41 @@
 """The settings model: the one place of every knob, its names, bounds, default and meaning. Standard library only.
 
-`pool.py` and `process.py` declare the knobs, `kinds.py` what values they take. `layers.py` reads what one source
-sets, `resolve.py` merges the sources and checks the whole, `changes.py` tells two settings apart.
+`pool.py` and `process.py` declare the knobs; `kinds.py`, `places.py` and `lists.py` say what values they take.
+`layers.py` reads what one source sets, `resolve.py` merges the sources and checks the whole, `changes.py` tells two
+settings apart.
 """
 
-from speechpool.settings.kinds import Address
+from speechpool.settings.changes import Change, diff, without_restart
 from speechpool.settings.knobs import Effect, Knob, PoolKind
+from speechpool.settings.layers import ALL_KNOBS, Layer, PoolEntry, Source, read_texts, read_tree, settings_error
+from speechpool.settings.places import Address
 from speechpool.settings.pool import POOL_KNOBS, LanguageMode, PoolSettings, default_pool
 from speechpool.settings.process import PROCESS_KNOBS, Settings
+from speechpool.settings.resolve import Origin, Resolved, from_dict, resolve
 
 __all__ = [
+    "ALL_KNOBS",
     "POOL_KNOBS",
     "PROCESS_KNOBS",
     "Address",
+    "Change",
     "Effect",
     "Knob",
     "LanguageMode",
+    "Layer",
+    "Origin",
+    "PoolEntry",
     "PoolKind",
     "PoolSettings",
+    "Resolved",
     "Settings",
+    "Source",
     "default_pool",
+    "diff",
+    "from_dict",
+    "read_texts",
+    "read_tree",
+    "resolve",
+    "settings_error",
+    "without_restart",
 ]

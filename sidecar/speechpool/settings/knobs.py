@@ -90,7 +90,7 @@ class Knob:
         if self.default_doc:
             return self.default_doc
         first, second = (_shown(self.kind.to_value(value)) for value in (self.default, self.stt_default))
-        return first if first == second else f"{first} (SpeechToText: {second})"
+        return first if first == second else f"{first}, for SpeechToText {second}"
 
 
 def _shown(value: object) -> str:

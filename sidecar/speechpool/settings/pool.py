@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from speechpool.formats import OUTPUT_FORMATS
-from speechpool.settings.kinds import Choice, Integer, LanguageTags, Number, Switch
+from speechpool.settings.kinds import Choice, Integer, Number, Switch
 from speechpool.settings.knobs import Effect, Knob, PoolKind, knob, knobs_of
+from speechpool.settings.lists import LanguageTags
 
 __all__ = ["POOL_KNOBS", "LanguageMode", "PoolSettings", "default_pool"]
 

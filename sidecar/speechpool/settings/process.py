@@ -5,22 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from speechpool.settings.kinds import (
-    LANGUAGE_PATTERN,
-    Address,
-    Choice,
-    EngineOptions,
-    FileMode,
-    FilePath,
-    GroupName,
-    HostPort,
-    Integer,
-    Number,
-    Origins,
-    Secret,
-    Text,
-)
+from speechpool.settings.kinds import Choice, Integer, Number, Secret, Text
 from speechpool.settings.knobs import Effect, Knob, PoolKind, knob, knobs_of
+from speechpool.settings.lists import LANGUAGE_PATTERN, EngineOptions, Origins
+from speechpool.settings.places import Address, FileMode, FilePath, GroupName, HostPort
 from speechpool.settings.pool import PoolSettings, default_pool
 
 __all__ = ["MAX_POOLS", "PROCESS_KNOBS", "Settings"]
