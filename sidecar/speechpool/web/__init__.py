@@ -1,0 +1,1 @@
+"""The HTTP API: JSON, audio and WebSockets over the Unix socket, and the same over loopback TCP."""
