@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 from speechpool.settings.knobs import Effect
 from speechpool.settings.pool import POOL_KNOBS, PoolSettings
-from speechpool.settings.process import PROCESS_KNOBS, Settings
+from speechpool.settings.process import HIDDEN, PROCESS_KNOBS, Settings
 
-__all__ = ["HIDDEN", "Change", "diff", "without_restart"]
-
-HIDDEN = "(set)"
-"""What is shown in place of a key or a token."""
+__all__ = ["Change", "diff", "without_restart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,13 @@ from speechpool.settings.lists import LANGUAGE_PATTERN, EngineOptions, Origins
 from speechpool.settings.places import Address, FileMode, FilePath, GroupName, HostPort
 from speechpool.settings.pool import PoolSettings, default_pool
 
-__all__ = ["MAX_POOLS", "PROCESS_KNOBS", "Settings"]
+__all__ = ["HIDDEN", "MAX_POOLS", "PROCESS_KNOBS", "Settings"]
 
 MAX_POOLS = 16
 """Most pools of one sidecar: far above the formats and languages that one application uses; a guess."""
+
+HIDDEN = "(set)"
+"""What is shown in place of a key or a token."""
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -332,6 +335,12 @@ class Settings:
         values = {one.key: one.kind.to_value(getattr(self, one.name)) for one in PROCESS_KNOBS if one.in_file}
         written = {key: value for key, value in values.items() if value is not None}
         return written | {"pools": [pool.to_dict() for pool in self.pools]}
+
+    def shown(self) -> dict[str, Any]:
+        """Everything for people: `to_dict()` and what only the environment may hold, keys and tokens as `HIDDEN`."""
+        others = {one: getattr(self, one.name) for one in PROCESS_KNOBS if not one.in_file}
+        set_ones = {one.key: HIDDEN if one.secret else value for one, value in others.items() if value is not None}
+        return self.to_dict() | set_ones
 
 
 PROCESS_KNOBS: tuple[Knob, ...] = knobs_of(Settings)
