@@ -1,0 +1,119 @@
+"""Which commands there are, and what happens around each of them: its arguments, its errors, its exit code."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from speechpool.cli.arguments import UsageError
+from speechpool.errors import SettingsError, SpeechPoolError
+
+__all__ = ["COMMANDS", "run"]
+
+COMMANDS = {
+    "serve": "run the sidecar: keep speech clients warm and answer on a Unix socket",
+    "say": "turn text into audio",
+    "transcribe": "turn a recording into text",
+    "status": "show the pools and the sessions of the running sidecar",
+    "config": "show the settings in force and where each came from, or check a file",
+    "wait": "wait until the sidecar is ready, for scripts",
+    "version": "show the versions of SpeechPool and of what it uses",
+}
+
+DESCRIPTION = """\
+SpeechPool keeps speech clients warm beside your application, so that speech starts at once.
+
+One process, the sidecar, holds the clients and answers on a Unix socket in the manner of OpenAI's audio API. All
+other commands are clients of that socket."""
+
+EPILOG = """\
+begin with:
+  speechpool serve &                          without an Azure key it uses the offline engine
+  speechpool wait
+  speechpool say "Good morning." -o hello.wav
+  speechpool transcribe hello.wav
+  speechpool status --watch
+
+`speechpool COMMAND --help` explains each command.
+
+exit codes:
+  0  done            1  it failed            2  the command line or a setting is wrong
+  3  no sidecar answers at the socket        130  ended by Ctrl-C"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        argv: The words after `speechpool`.
+
+    Returns:
+        The exit code, as the help text explains it.
+    """
+    if list(argv) in (["--version"], ["-V"]):
+        argv = ["version"]
+    try:
+        args = _parser(_command_of(argv)).parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    except KeyboardInterrupt:
+        return 130
+    except (SpeechPoolError, OSError) as error:
+        return _complain(error)
+    return code
+
+
+def _command_of(argv: Sequence[str]) -> str | None:
+    return next((word for word in argv if word in COMMANDS), None)
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    parser = _Parser("speechpool", description=DESCRIPTION, epilog=EPILOG, formatter_class=_RawHelp)
+    parser.add_argument("-V", "--version", action="store_true", help="the same as the command `version`")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for name, line in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=line, formatter_class=_RawHelp)
+        if name == command:  # the others' modules are not even imported: a client starts in a fraction of the time
+            module = importlib.import_module(f"speechpool.cli.{name}")
+            module.configure(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+class _RawHelp(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of descriptions; leaves room for long option names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, with the way to the help text, instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+
+def _complain(error: SpeechPoolError | OSError) -> int:
+    lines = error.problems if isinstance(error, SettingsError) else (str(error),)
+    for line in lines:
+        print(f"speechpool: {line}", file=sys.stderr)
+    if isinstance(error, SettingsError | UsageError):
+        return 2
+    return 3 if _is_unreachable(error) else 1
+
+
+def _is_unreachable(error: Exception) -> bool:
+    from speechpool.client import SidecarUnreachable  # noqa: PLC0415 # `serve` and `version` need no client
+
+    return isinstance(error, SidecarUnreachable)
+
+
+def _reader_gone() -> int:
+    """The reader of our output went away: say nothing, and keep the interpreter from flushing into the closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # as if ended by SIGPIPE, like every other tool in a pipe

@@ -1,0 +1,108 @@
+"""The life of the sidecar: what is opened in which order, who owns the tasks, and how it ends.
+
+Opened: signals, the socket, the engine and the pools (which warm up behind), the listeners. Ended in the reverse
+order: not ready, no new connections, what is under way finishes, pools closed, the socket removed.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+
+from speechpool.cli.listeners import Listeners
+from speechpool.cli.signals import Signals
+from speechpool.cli.unix_socket import claim_socket
+from speechpool.config import ConfigStore, FileWatcher
+from speechpool.logs import set_level
+from speechpool.service.service import SpeechService
+from speechpool.settings import Settings
+from speechpool.speech.engines import load_engine
+
+__all__ = ["run_sidecar"]
+
+logger = logging.getLogger(__name__)
+
+
+async def run_sidecar(store: ConfigStore) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        store: The settings in force; kept up to date while the sidecar runs.
+
+    Returns:
+        The exit code: 0 after a signal, 1 after a failure of a part, which was logged.
+
+    Raises:
+        SettingsError: A setting cannot be used here; nothing is left behind.
+        SocketInUse: Another process listens on the socket.
+    """
+    started_at = time.monotonic()
+    settings = store.current
+    with contextlib.ExitStack() as at_the_end:
+
+        def end_now(signal_number: int) -> None:
+            at_the_end.close()
+            os._exit(128 + signal_number)  # workers end by themselves: the kernel tells them that their parent died
+
+        with Signals(end_now) as signals:
+            claim = claim_socket(settings.socket, mode=settings.socket_mode, group=settings.socket_group)
+            at_the_end.callback(claim.release)
+            service = SpeechService(load_engine(settings.engine, settings.engine_options()), settings)
+            async with _opened(service, Listeners(service, store, claim.listener), store):
+                return await _serve(store, service, signals, started_at)
+
+
+@contextlib.asynccontextmanager
+async def _opened(service: SpeechService, listeners: Listeners, store: ConfigStore) -> AsyncIterator[None]:
+    """Everything that answers, for as long as the context is open."""
+    limit_seconds = 0.0  # nobody waits where the start or a part failed
+    try:
+        await service.open()
+        await listeners.open()
+        yield
+        limit_seconds = store.current.shutdown_timeout_seconds
+    finally:
+        end_at = time.monotonic() + limit_seconds
+        service.start_draining()
+        await listeners.close_api(limit_seconds)
+        await service.close(max(0.0, end_at - time.monotonic()))
+        await listeners.close_telemetry()
+        logger.info("sidecar stopped")
+
+
+async def _serve(store: ConfigStore, service: SpeechService, signals: Signals, started_at: float) -> int:
+    """Own the tasks until a signal comes; whichever of them fails ends all."""
+
+    async def apply(old: Settings, new: Settings) -> None:
+        await service.apply(old, new)
+        set_level(new.log_level)
+
+    store.bind(apply)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(_tell_when_ready(service, started_at), name="tell when ready")]
+            if path := store.current.config_file:
+                watcher = FileWatcher(store, path)
+                signals.on_hangup(watcher.reload)
+                running.append(tasks.create_task(watcher.run(), name="watch the settings file"))
+            await signals.wait_for_stop()
+            for task in running:
+                task.cancel()
+    except ExceptionGroup:
+        logger.exception("sidecar failed")
+        return 1
+    return 0
+
+
+async def _tell_when_ready(service: SpeechService, started_at: float) -> None:
+    if not await service.wait_started():
+        reasons = service.readiness().as_dict()
+        logger.warning("sidecar not ready yet", extra={"seconds": time.monotonic() - started_at, **reasons})
+        await service.wait_ready()
+    logger.info("sidecar ready", extra={"seconds": round(time.monotonic() - started_at, 3)})
+    # what is there by now stays for ever: the collector need not look at it again
+    gc.collect()
+    gc.freeze()

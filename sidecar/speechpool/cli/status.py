@@ -1,0 +1,167 @@
+"""`speechpool status`: the pools and the sessions of the running sidecar."""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from speechpool.cli.arguments import add_socket_argument, seconds
+from speechpool.client import SidecarClient, SidecarUnreachable, SpeechBrokenOff
+
+__all__ = ["configure", "run"]
+
+DESCRIPTION = """\
+Show the pools and the sessions of the running sidecar.
+
+  IDLE      warm clients that wait for work, and how many there should be
+  IN USE    clients that speak or listen, for a session or for a single request
+  MAKING    clients that are being made or reset
+  WAITING   requests that wait for a client
+  DEDICATED, WARM, COLD   how many requests found the session's own client, a ready one, or had to wait for a new one
+  MEAN WAIT how long a request waited for its client
+  ADVISED   the warm size that this load needs"""
+
+EPILOG = """\
+examples:
+  speechpool status
+  speechpool status --watch
+  speechpool status --json | jq '.pools[].items'"""
+
+_POOL_COLUMNS = (
+    "POOL",
+    "STATE",
+    "IDLE",
+    "IN USE",
+    "MAKING",
+    "WAITING",
+    "DEDICATED",
+    "WARM",
+    "COLD",
+    "MEAN WAIT",
+    "ADVISED",
+)
+_SESSION_COLUMNS = ("SESSION", "STATE", "SPEAKS WITH", "LISTENS WITH", "AGE", "IDLE", "UTTERANCES", "RECOGNITIONS")
+
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # xterm: the other screen, without a cursor
+_HOME, _LINE_END, _BELOW = "\x1b[H", "\x1b[K\n", "\x1b[J"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `status`."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument(
+        "--watch",
+        type=seconds,
+        nargs="?",
+        const=1.0,
+        metavar="SECONDS",
+        help="show it again and again, every second or as often as said, until Ctrl-C",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON; with --watch one line each time")
+    add_socket_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show it, once or until Ctrl-C."""
+    sidecar = SidecarClient(args.socket)
+    first = _asked(sidecar)
+    show = _as_json if args.json else _as_table
+    if args.watch is None:
+        print(json.dumps(first, indent=2) if args.json else _as_table(first))
+    elif sys.stdout.isatty() and not args.json:
+        _redraw(sidecar, args.watch)
+    else:
+        _repeat(sidecar, args.watch, show)
+    return 0
+
+
+def _asked(sidecar: SidecarClient) -> dict[str, Any]:
+    reason = sidecar.not_ready_reason()
+    return {
+        "ready": reason is None,
+        "reason": reason,
+        "pools": sidecar.get_json("/v1/pools")["data"],
+        "sessions": sidecar.get_json("/v1/sessions")["data"],
+    }
+
+
+def _repeat(sidecar: SidecarClient, pause_seconds: float, show: Callable[[dict[str, Any]], str]) -> None:
+    while True:
+        print(show(_asked(sidecar)), flush=True)
+        time.sleep(pause_seconds)
+
+
+def _redraw(sidecar: SidecarClient, pause_seconds: float) -> None:
+    """Draw over what was drawn, on the terminal's other screen, which is left as it was."""
+    try:
+        sys.stdout.write(_ENTER)
+        while True:
+            width, height = shutil.get_terminal_size()
+            lines = [line[:width] for line in _now(sidecar).split("\n")[: height - 1]]
+            sys.stdout.write(_HOME + _LINE_END.join([*lines, ""]) + _BELOW)
+            sys.stdout.flush()
+            time.sleep(pause_seconds)
+    finally:
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+
+
+def _now(sidecar: SidecarClient) -> str:
+    try:
+        return _as_table(_asked(sidecar))
+    except (SidecarUnreachable, SpeechBrokenOff) as error:
+        return str(error)  # it may come back
+
+
+def _as_json(status: dict[str, Any]) -> str:
+    return json.dumps(status)
+
+
+def _as_table(status: dict[str, Any]) -> str:
+    head = "ready" if status["ready"] else f"not ready: {status['reason']}"
+    pools = _table(_POOL_COLUMNS, [_pool_row(pool) for pool in status["pools"]])
+    if not status["sessions"]:
+        return "\n".join([head, "", *pools, "", "no sessions"])
+    sessions = _table(_SESSION_COLUMNS, [_session_row(session) for session in status["sessions"]])
+    return "\n".join([head, "", *pools, "", *sessions])
+
+
+def _pool_row(pool: dict[str, Any]) -> Sequence[object]:
+    items, metrics = pool["items"], pool["metrics"]
+    served = metrics["allocations_dedicated"] + metrics["allocations_warm"] + metrics["allocations_cold"]
+    return (
+        pool["name"],
+        pool["state"],
+        f"{pool['warm_pool_size']}/{pool['warm_pool_target']}",
+        items["out"] + items["leased"],
+        items["creating"] + items["warming"] + items["resetting"],
+        pool["waiting"],
+        metrics["allocations_dedicated"],
+        metrics["allocations_warm"],
+        metrics["allocations_cold"],
+        f"{metrics['wait_seconds_total'] / served * 1000:.1f} ms" if served else "-",
+        pool["recommended_warm_pool_size"],
+    )
+
+
+def _session_row(session: dict[str, Any]) -> Sequence[object]:
+    return (
+        session["id"],
+        session["state"],
+        session["tts_pool"] or "-",
+        session["stt_pool"] or "-",
+        f"{session['age_seconds']:.0f} s",
+        f"{session['idle_seconds']:.0f} s",
+        session["utterances"],
+        session["recognitions"],
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    lines = [columns, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -1,0 +1,235 @@
+"""The real sidecar as a process on a socket of its own, for every test that speaks to it.
+
+Waiting is for events: the sidecar's own log lines, read as they come, or the end of the process.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from speechpool.client import SidecarClient
+
+__all__ = ["Sidecar", "environment", "running_sidecar"]
+
+PATIENCE_SECONDS = 60.0
+"""The bound of every wait: far above what any of them takes, so that a loaded machine passes too."""
+
+
+class Sidecar:
+    """One running `speechpool serve`.
+
+    Args:
+        process: The process; its stderr is a pipe.
+        socket: Where it listens.
+        config_file: Its settings file, or None.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", socket: Path, config_file: Path | None) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.socket = socket
+        self.config_file = config_file
+        self.client = SidecarClient(socket, timeout_seconds=PATIENCE_SECONDS)
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._is_read_out = False
+        self._reader = threading.Thread(target=self._read, name="sidecar log", daemon=True)
+        self._reader.start()
+
+    @property
+    def logs(self) -> list[dict[str, Any]]:
+        """The log so far: what was a JSON object."""
+        with self._changed:
+            return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    @property
+    def stderr_text(self) -> str:
+        """Everything on stderr so far."""
+        with self._changed:
+            return "".join(self.lines)
+
+    def wait_for_log(self, message: str, *, count: int = 1, **fields: object) -> dict[str, Any]:
+        """The `count`-th record with this message and these fields, as soon as it is there."""
+
+        def found() -> list[dict[str, Any]]:
+            wanted = {"message": message, **fields}.items()
+            return [record for record in self.logs if wanted <= {k: v for k, v in record.items() if _plain(v)}.items()]
+
+        with self._changed:
+            came = self._changed.wait_for(lambda: self._is_read_out or len(found()) >= count, PATIENCE_SECONDS)
+        if len(matching := found()) >= count:
+            return matching[count - 1]
+        why = "the sidecar ended" if came else "no such record came"
+        raise AssertionError(f"{why} while waiting for {message!r} {fields}; its log:\n{self.stderr_text}")
+
+    def listening(self, setting: str) -> str:
+        """The address of a listener, by its setting: "socket", "listen" or "telemetryAddress"."""
+        return str(self.wait_for_log("listening", setting=setting)["address"])
+
+    def worker_pids(self) -> set[int]:
+        """Its worker processes that are alive; it starts nothing else."""
+        return _descendants(self.pid)
+
+    def open_fds(self) -> int:
+        """How many file descriptors it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def rss_bytes(self) -> int:
+        """The resident memory of the main process."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def write_config(self, config: Mapping[str, Any] | str) -> None:
+        """Replace the settings file in one step, as an editor or a ConfigMap does."""
+        assert self.config_file, "the sidecar was started without a settings file"
+        _write_config(self.config_file, config)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended and its log is read to the end."""
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
+        return code
+
+    def stop(self) -> int:
+        """Ask it to stop; its exit code."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        with self.process.stderr:
+            for line in self.process.stderr:
+                with self._changed:
+                    self.lines.append(line)
+                    self._changed.notify_all()
+        with self._changed:
+            self._is_read_out = True
+            self._changed.notify_all()
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment without any setting of SpeechPool or Azure, then with `changes`."""
+    foreign = ("SPEECHPOOL_", "SPEECH_POOL_", "AZURE_SPEECH_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(foreign)} | changes
+
+
+@contextlib.contextmanager
+def running_sidecar(
+    directory: Path,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | str | None = None,
+    ready: bool = True,
+    socket: Path | None = None,
+) -> Iterator[Sidecar]:
+    """A sidecar with the local engine; stopped with SIGTERM at the end, if it still runs.
+
+    Args:
+        directory: Where its socket and its settings file are.
+        flags: More words after `speechpool serve`.
+        env: More variables of its environment.
+        config: Its settings file: its content, or a mapping to write as YAML.
+        ready: Wait until every pool is warm.
+        socket: Where it listens; in `directory` by default.
+    """
+    socket = socket or directory / "sp.sock"
+    config_file = None if config is None else directory / "speechpool.yaml"
+    if config_file and config is not None:
+        _write_config(config_file, config)
+    words = ["--socket", str(socket), "--log-format", "json", *flags]
+    words += ["--config", str(config_file)] if config_file else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "speechpool", "serve", *words],
+        env=environment(SPEECHPOOL_ENGINE="local", **(env or {})),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    sidecar = Sidecar(process, socket, config_file)
+    try:
+        if ready:
+            sidecar.wait_for_log("sidecar ready")
+        yield sidecar
+        sidecar.stop()
+    finally:
+        sidecar.kill()
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    """A fresh sidecar of this test's own, ready."""
+    with running_sidecar(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """One sidecar for the whole run, ready; tests must leave it as they found it."""
+    with running_sidecar(tmp_path_factory.mktemp("shared")) as running:
+        yield running
+
+
+@pytest.fixture
+def start_sidecar(tmp_path: Path) -> Iterator[Callable[..., Sidecar]]:
+    """Start sidecars as `running_sidecar` does; all are stopped after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*flags: str, **options: Any) -> Sidecar:
+            return stack.enter_context(running_sidecar(tmp_path, *flags, **options))
+
+        yield start
+
+
+def processes_end(pids: set[int]) -> bool:
+    """Whether all of these processes end (a killed parent's workers are reaped by init)."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while alive := {pid for pid in pids if _is_alive(pid)}:
+        if time.monotonic() > give_up_at:
+            raise AssertionError(f"processes still alive: {alive}")
+        time.sleep(0.01)
+    return True
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def _descendants(pid: int) -> set[int]:
+    children: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            children |= {int(child) for child in task.read_text().split()}
+    return children.union(*(_descendants(child) for child in children))
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, str | int | float | bool | None)
+
+
+def _write_config(path: Path, config: Mapping[str, Any] | str) -> None:
+    whole = path.with_suffix(".new")
+    whole.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config)))
+    whole.replace(path)
