@@ -1,0 +1,371 @@
+"""What a pool runs on: one clock, one timer, tasks of its own, and the one place that decides what is missing."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from .ages import Ages
+from .changes import Changes
+from .circuit import Circuit, Pace
+from .hooks import Hooks
+from .item import Item, Waiter
+from .lifecycle import Lifecycle
+from .maker import Maker
+from .queue import Queue
+from .returns import Rest, Returns
+from .sessions import Sessions
+from .settings import PoolSettings
+from .sizing import Sizer
+from .stats import Peak, Stats
+from .stock import Stock
+from .tiers import AllocationTier, PoolState
+
+__all__ = ["Engine", "Life"]
+
+logger = logging.getLogger("speechpool.pools")
+
+T = TypeVar("T")
+NEVER = float("inf")
+
+
+class Life(Enum):
+    """What was asked of the pool last; its state follows from this and from its stock."""
+
+    NEW = "new"
+    PREPARING = "preparing"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Engine(Generic[T]):
+    """The parts of one pool and what moves them.
+
+    Args:
+        pool: What `on_event` is given.
+        name: For logs, errors and tasks.
+        settings: The settings to begin with.
+        on_event: Told of everything worth counting; its failures are logged and do no harm.
+        clock: Seconds, never going back; the running loop's time by default.
+        rng: Source of jitter.
+    """
+
+    def __init__(
+        self,
+        pool: object,
+        *,
+        name: str,
+        settings: PoolSettings,
+        on_event: Callable[..., object] | None,
+        clock: Callable[[], float] | None,
+        rng: random.Random | None,
+    ) -> None:
+        self.pool = pool
+        self.name = name
+        self.settings = settings
+        self.rng = rng or random.Random()
+        self.life = Life.NEW
+        self.hooks: Hooks[T] = Hooks(settings, 0)
+        self.peak = Peak()
+        self.stock: Stock[T] = Stock(target=settings.warm_pool_size, max_size=settings.max_size, peak=self.peak)
+        self.stats = Stats()
+        self.sizer = Sizer()
+        self.circuit = Circuit(self.rng)
+        self.pace = Pace()
+        self.maker: Maker[T] = Maker(self)
+        self.returns: Returns[T] = Returns(self)
+        self.queue: Queue[T] = Queue(self)
+        self.sessions: Sessions[T] = Sessions(self)
+        self.ages: Ages[T] = Ages(self)
+        self.lifecycle: Lifecycle[T] = Lifecycle(self)
+        self.changes = Changes()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.due = -NEVER  # the first call comes by `tend`, which finds out what is due when
+        self.watched = settings.leak_after_sec is not None
+        self.mark = 0  # a grant that leaves fewer idle than this has consequences
+        self.idle_limit = 0  # a release that finds as many idle does not stock
+        self.short_since: float | None = None
+        self.cycle_at = NEVER
+        self.now: Callable[[], float] = clock or self._first_now
+        self._clock = clock
+        self._on_event = on_event
+        self._timer: asyncio.TimerHandle | None = None
+        self._told = PoolState.NEW
+
+    # --- clock, timer, tasks, events
+
+    def bind(self) -> None:
+        """Take the running loop's clock as the pool's own, unless one was given."""
+        if self._clock is None:
+            loop = asyncio.get_running_loop()
+            # A loop with the standard library's own time() is read without the detour; 30 ns of each acquire.
+            standard = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
+            self.now = time.monotonic if standard else loop.time
+
+    def _first_now(self) -> float:
+        self.bind()
+        return self.now()
+
+    def wake_at(self, when: float) -> None:
+        """Have `tend` called at this time at the latest."""
+        if when >= self.due:
+            return
+        self.due = when
+        self.stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, when - self.now()), self._on_timer)
+
+    def stop_timer(self) -> None:
+        """Forget the timer; `due` stays as it is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.tend(self.now())
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], what: str) -> "asyncio.Task[None]":
+        """Run a coroutine in a task of the pool's own."""
+        task = asyncio.create_task(coroutine, name=f"{self.name}-{what}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def tell(self, event: str, **facts: object) -> None:
+        """Pass an event on."""
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event, self.pool, **facts)
+        except Exception:
+            logger.exception("[%s] on_event failed for %s", self.name, event)
+
+    # --- what is due and what is missing
+
+    def tend(self, now: float) -> None:
+        """Do what is due by time, then re-check what is missing."""
+        self.stop_timer()
+        self.due = NEVER
+        self.stock.observe(observed=logger.isEnabledFor(logging.DEBUG))
+        when = min(self.queue.end_waits(now), self.sessions.sweep(now), self.ages.judge(now), self._cycle(now))
+        self.drive(now)
+        self.wake_at(when)
+
+    def drive(self, now: float) -> None:
+        """Serve who can be served, begin what is missing, close what is replaced; called at every change."""
+        if self.is_closed:
+            return
+        self._serve(now)
+        self._refill(now)
+        for item in self.stock.replaced():
+            self.returns.close(item, self.stock.unfit(item, now) or "idle")
+        self.note_state(now)
+
+    def follow_up(self) -> None:
+        """Follow up a grant that took the idle clients below the mark."""
+        self.peak.note(self.stock.owned)
+        self.drive(self.now())
+
+    def place(
+        self,
+        item: Item[T],
+        tier: AllocationTier,
+        loser: Waiter[T] | None,
+        now: float,
+        *,
+        idle_since: float | None = None,
+    ) -> Rest:
+        """Give a clean client that is in no place to who waits longest, to the idle ones, or up.
+
+        Args:
+            item: The client.
+            tier: What it is to a caller who waits.
+            loser: The caller whose own attempt brought it, if one did.
+            now: The time.
+            idle_since: Since when it idles, if it comes from the idle ones.
+        """
+        reason = "shutdown" if self.is_closed else self.stock.unfit(item, now)
+        if reason is None and not self.stock.hand_over(item, tier, loser, now):
+            item.idle_since = now if idle_since is None else idle_since
+            reason = self.stock.put(item)
+        return self.returns.close(item, reason) if reason is not None else None
+
+    def _serve(self, now: float) -> None:
+        stock = self.stock
+        for waiter in stock.without_attempt():
+            if self.maker.offer_idle(waiter, now):
+                continue
+            own = stock.shortage > 0 and self.may_create(now)
+            if own:
+                self.maker.start(waiter, now)
+            elif not stock.adopt(waiter):
+                return
+
+    def _refill(self, now: float) -> None:
+        stock = self.stock
+        if stock.shortage <= 0:
+            return
+        free = sum(attempt.waiter is None for attempt in stock.creating)
+        allowed = self.circuit.refills(self.settings, free, now)
+        if not allowed and self.circuit.failures and not free:
+            self.wake_at(self.circuit.retry_at)
+        for _ in range(min(allowed, stock.shortage)):
+            if not self.may_create(now):
+                return
+            self.maker.start(None, now)
+
+    def may_create(self, now: float) -> bool:
+        """Whether the hard limits allow one more creation now."""
+        settings = self.settings
+        if self.stock.room < 1:
+            return False
+        if settings.max_creating is not None and len(self.stock.creating) >= settings.max_creating:
+            return False
+        if self.pace.room(settings.creations_per_minute, now):
+            return True
+        assert settings.creations_per_minute is not None
+        self.wake_at(self.pace.next_at(settings.creations_per_minute))
+        return False
+
+    def _cycle(self, now: float) -> float:
+        if not self.stock.refilling:
+            self.cycle_at = NEVER
+        elif self.cycle_at == NEVER:
+            self.cycle_at = now + self.settings.warmup_interval_sec
+        elif now >= self.cycle_at:
+            self.stats.warmup_cycles += 1
+            self.cycle_at = now + self.settings.warmup_interval_sec
+            self.resize(now)
+        return self.cycle_at
+
+    # --- state
+
+    def begin_preparing(self) -> float:
+        """Note that the stock is being filled for the first time since the pool was new or shut down; the time."""
+        self.bind()
+        if self.life in (Life.NEW, Life.CLOSED):
+            self.life = Life.PREPARING
+            self.due = -NEVER
+            self.announce()
+        return self.now()
+
+    def unprepare(self) -> None:
+        """Go back to new: the preparation was cancelled."""
+        self.life = Life.NEW
+        self.announce()
+
+    def open(self, now: float) -> None:
+        """Begin to keep the stock filled."""
+        self.life = Life.OPEN
+        self.set_target(None, now)
+        self.tend(now)
+
+    def shut(self) -> None:
+        """Stop serving; nothing is begun from now on."""
+        self.life = Life.CLOSED
+        self.stock.refilling = False
+        self.cycle_at = self.due = NEVER
+        self.stop_timer()
+        self.announce()
+
+    # --- the target
+
+    def set_target(self, size: int | None, now: float) -> None:
+        """Set how many clients should be warm, and whether they are refilled.
+
+        Args:
+            size: The new size; None leaves it to the settings and to what the traffic needs.
+            now: The time.
+        """
+        settings = self.settings
+        if size is not None or settings.warm_pool_max is None:
+            self.stock.target = settings.warm_pool_size
+        self.resize(now)
+        self.stock.refilling = settings.enable_background_warmup and self.stock.target > 0 and self.life is Life.OPEN
+
+    def resize(self, now: float) -> None:
+        """Follow the traffic between `warm_pool_size` and `warm_pool_max`."""
+        settings, stock = self.settings, self.stock
+        least, most = settings.warm_pool_size, settings.warm_pool_max
+        if most is None or most <= least:
+            return
+        wanted = self.sizer.recommend(settings.cold_target, now)
+        size = least if wanted is None else max(least, min(most, wanted))
+        if size != stock.target:
+            old, stock.target = stock.target, size
+            stock.refilling = settings.enable_background_warmup and self.life is Life.OPEN
+            self.tell("resized", old=old, new=size)
+
+    def restart_cycle(self) -> None:
+        """Count the interval from now."""
+        self.cycle_at = NEVER
+
+    # --- state
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the pool is shut down."""
+        return self.life is Life.CLOSED
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether `prepare()` is under way."""
+        return self.life is Life.PREPARING
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether clients of an older generation are idle."""
+        return any(item.hooks.generation != self.stock.generation for item in self.stock.retiring)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether creation fails, or too few are idle and none was made for longer than two creations take."""
+        if self.circuit.failures:
+            return True
+        return self.short_since is not None and self.now() >= self._degraded_at(self.short_since)
+
+    @property
+    def state(self) -> PoolState:
+        """What the pool is doing."""
+        if self.life is not Life.OPEN:
+            return PoolState(self.life.value)
+        if self.is_draining:
+            return PoolState.DRAINING
+        return PoolState.DEGRADED if self.is_degraded else PoolState.READY
+
+    @property
+    def ready(self) -> bool:
+        """Whether the pool is open and, if it should hold warm clients and is degraded, still holds one."""
+        if self.life is not Life.OPEN:
+            return False
+        has_warm = bool(self.stock.idle or self.stock.retiring)
+        return has_warm or not self.stock.target or not self.is_degraded
+
+    def note_state(self, now: float) -> None:
+        """Follow up a change: the marks of the fast path, the state as told, those who wait for it."""
+        stock = self.stock
+        self.mark = max(stock.goal, len(stock.idle))
+        self.idle_limit = stock.keep_size - stock.stocked + len(stock.idle)
+        if not stock.refilling or len(stock.idle) + len(stock.retiring) >= stock.target:
+            self.short_since = None
+        elif self.short_since is None:
+            self.short_since = now
+        if self.short_since is not None and now < self._degraded_at(self.short_since):
+            self.wake_at(self._degraded_at(self.short_since))
+        self.announce()
+
+    def announce(self) -> None:
+        """Tell of the state if it changed."""
+        state = self.state
+        if state is not self._told:
+            old, self._told = self._told, state
+            self.tell("state_changed", old=old, new=state)
+        self.changes.notify()
+
+    def _degraded_at(self, since: float) -> float:
+        # Before the first creation its time is unknown; the limit of one is what is known.
+        span = self.sizer.creation_sec
+        return since + (self.settings.create_timeout if span is None else 2 * span)

@@ -1,0 +1,207 @@
+"""The life of a pool: prepared, drained, checked, shut down."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from speechpool.errors import PoolClosed, PoolNotReady, PoolTimeout
+
+from .hooks import Hooks
+from .tiers import ItemState, PoolState
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Lifecycle"]
+
+logger = logging.getLogger("speechpool.pools")
+
+T = TypeVar("T")
+
+CANCEL_GRACE_SEC = 0.1
+"""How long shutdown waits for tasks it had to cancel after its time was over. A guess."""
+
+
+class Lifecycle(Generic[T]):
+    """Moves one pool through its life.
+
+    Args:
+        engine: The pool's engine.
+    """
+
+    def __init__(self, engine: "Engine[T]") -> None:
+        self._engine = engine
+        self._filling: set[asyncio.Task[None]] = set()
+        self._joined = 0
+
+    # --- prepare
+
+    async def prepare(self, timeout: float | None, *, strict: bool) -> None:
+        """Fill the stock up to its target, all creations at once, then open the pool.
+
+        Raises:
+            PoolNotReady: Fewer are warm than wanted and `strict` is set.
+        """
+        engine = self._engine
+        if not self._filling:
+            self._begin()
+        self._joined += 1
+        try:
+            if self._filling:
+                await asyncio.wait(tuple(self._filling), timeout=timeout)
+        except asyncio.CancelledError:
+            if self._joined == 1 and engine.is_preparing:
+                engine.unprepare()
+            raise
+        finally:
+            self._joined -= 1
+        if engine.is_closed:
+            raise PoolClosed(f"[{engine.name}] the pool was shut down while it was being prepared")
+        self._open()
+        if strict:
+            self._require_warm()
+
+    def _begin(self) -> None:
+        engine, now = self._engine, self._engine.begin_preparing()
+        target = engine.stock.target
+        if target:
+            logger.debug("[%s] Pre-warming %d resources...", engine.name, target)
+        for _ in range(max(0, target + len(engine.stock.waiters) - engine.stock.stocked - len(engine.stock.creating))):
+            if not engine.may_create(now):
+                break
+            self._filling.add(engine.maker.start(None, now))
+        for task in self._filling:
+            task.add_done_callback(self._filling.discard)
+
+    def _open(self) -> None:
+        engine = self._engine
+        if not engine.is_preparing:
+            return
+        engine.open(engine.now())
+        if engine.stock.refilling:
+            logger.debug(
+                "[%s] Started background warmup (interval=%ss)", engine.name, engine.settings.warmup_interval_sec
+            )
+        logger.debug(
+            "[%s] Pool ready (warm_size=%d, session_awareness=%s)",
+            engine.name,
+            len(engine.stock.idle),
+            engine.settings.session_awareness,
+        )
+
+    def _require_warm(self) -> None:
+        engine = self._engine
+        warm, target = len(engine.stock.idle), engine.stock.target
+        if warm < target:
+            raise PoolNotReady(
+                f"[{engine.name}] {warm} of {target} clients are warm after prepare()"
+            ) from engine.circuit.last_error
+
+    # --- while open
+
+    async def wait_ready(self, timeout: float | None) -> None:
+        """Wait until the pool is READY.
+
+        Raises:
+            PoolNotReady: It is not within the timeout.
+            PoolClosed: It is shut down.
+        """
+        engine = self._engine
+
+        def ready() -> bool:
+            if engine.is_closed:
+                raise PoolClosed(f"[{engine.name}] the pool is shut down; call prepare() to open it again")
+            return engine.state is PoolState.READY and engine.short_since is None
+
+        if not await engine.changes.until(ready, timeout):
+            raise PoolNotReady(
+                f"[{engine.name}] the pool is {engine.state.value} after {timeout} s,"
+                f" with {len(engine.stock.idle)} of {engine.stock.target} clients warm"
+            ) from (engine.circuit.last_error if engine.circuit.failures else None)
+
+    async def check(self) -> int:
+        """Check every idle client now; how many were closed for it."""
+        engine, stock = self._engine, self._engine.stock
+        before = engine.stats.counts["checks_failed"]
+        pending: set[asyncio.Task[None]] = set()
+        for item in tuple(stock.idle):
+            task = engine.maker.check_idle(item, engine.now())
+            if task is not None:
+                pending.add(task)
+        engine.drive(engine.now())
+        if pending:
+            await asyncio.wait(pending)
+        return engine.stats.counts["checks_failed"] - before
+
+    async def drain(self, timeout: float | None) -> None:
+        """Replace every idle client by a new one; those out are closed when they come back.
+
+        Raises:
+            PoolTimeout: Some are not replaced yet; it goes on in the background.
+        """
+        engine = self._engine
+        self.renew_generation()
+        if not await engine.changes.until(lambda: not engine.is_draining, timeout):
+            raise PoolTimeout(
+                f"[{engine.name}] {len(engine.stock.retiring)} clients of the old generation are idle after {timeout} s"
+            ) from (engine.circuit.last_error if engine.circuit.failures else None)
+
+    def renew_generation(self) -> None:
+        """Begin a new generation of clients, with the hooks of the settings in force."""
+        engine, stock, now = self._engine, self._engine.stock, self._engine.now()
+        stock.generation += 1
+        engine.hooks = Hooks(engine.settings, stock.generation)
+        for item in stock.items.values():
+            item.fit = False
+        for item in tuple(stock.idle):
+            stock.retire(item)
+        for item in tuple(stock.unwarmed):
+            stock.remove_idle(item, ItemState.CLOSING)
+            engine.returns.close(item, "generation")
+        engine.drive(now)
+
+    # --- shutdown
+
+    async def shutdown(self, timeout: float) -> None:
+        """Close everything that nobody uses, end every wait, cancel what is being made; idempotent."""
+        engine = self._engine
+        engine.shut()
+        makers = self._end_everything()
+        try:
+            # Once round the loop: a task cancelled before its first step would never run its own clean-up.
+            await asyncio.sleep(0)
+            for task in makers:
+                task.cancel()
+            await self._wait_for_tasks(timeout)
+        except asyncio.CancelledError:
+            for task in tuple(engine.tasks):
+                task.cancel()
+            raise
+        logger.debug("[%s] Pool shutdown complete", engine.name)
+
+    def _end_everything(self) -> set[asyncio.Task[None]]:
+        engine, stock = self._engine, self._engine.stock
+        makers = set(engine.tasks)
+        engine.queue.close()
+        for item in (*stock.idle, *stock.retiring, *stock.unwarmed):
+            stock.remove_idle(item, ItemState.CLOSING)
+            engine.returns.close(item, "shutdown")
+        for item in (*stock.sessions.values(), *stock.expired.values()):
+            item.ending = "shutdown"
+            engine.sessions.end(item, discard=False)
+        # What is out, or under a lease, is of an older generation from now on: closed when it comes back.
+        stock.generation += 1
+        for item in stock.items.values():
+            item.fit = False
+        return makers & engine.maker.tasks
+
+    async def _wait_for_tasks(self, timeout: float) -> None:
+        tasks = self._engine.tasks
+        if tasks:
+            await asyncio.wait(tuple(tasks), timeout=timeout)
+        if tasks:
+            for task in tuple(tasks):
+                task.cancel()
+            await asyncio.wait(tuple(tasks), timeout=CANCEL_GRACE_SEC)
+        if tasks:
+            logger.warning("[%s] %d tasks did not end in time at shutdown", self._engine.name, len(tasks))
