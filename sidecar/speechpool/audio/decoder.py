@@ -87,9 +87,12 @@ def _audio_stream(container: InputContainer) -> AudioStream:
 
 def _check_declared(container: InputContainer, stream: AudioStream, max_seconds: float) -> None:
     """Refuse at once what says that it is too long, where a container really says it."""
-    if container.format.name in _GUESSED_LENGTHS or stream.duration is None or stream.time_base is None:
+    if container.format.name in _GUESSED_LENGTHS:
         return
-    if stream.duration * stream.time_base > max_seconds:
+    seconds = (container.duration or 0) / av.time_base
+    if stream.duration is not None and stream.time_base is not None:
+        seconds = float(stream.duration * stream.time_base)
+    if seconds > max_seconds:
         raise _too_long(max_seconds)
 
 

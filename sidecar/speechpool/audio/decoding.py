@@ -43,8 +43,8 @@ class Decoders:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that run."""
-        return tuple(decoding.process.pid for decoding in self._running)
+        """The processes that run; none any more for uploads that are decoded and wait for their consumer."""
+        return tuple(decoding.process.pid for decoding in self._running if decoding.process.alive)
 
     async def decode(self, upload: bytes, target: AudioFormat, max_seconds: float) -> AsyncGenerator[bytes]:
         """The upload's audio as PCM, chunk by chunk; decoded some way ahead of the consumer, then at its pace.

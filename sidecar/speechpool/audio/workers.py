@@ -40,7 +40,7 @@ class CodecWorkers:
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes that run."""
-        return tuple(worker.process.pid for worker in self._workers)
+        return tuple(worker.process.pid for worker in self._workers if worker.process.alive)
 
     @property
     def streams(self) -> int:
