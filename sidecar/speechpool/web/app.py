@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from speechpool.web.access import TcpAccess, allow_origin, guard
+from speechpool.web.discretion import discreet_logger
 from speechpool.web.docs import get_docs, get_openapi
 from speechpool.web.middleware import answer
 from speechpool.web.models import get_model, list_models, list_voices
@@ -43,6 +44,9 @@ ROUTES: tuple[tuple[str, str, Handle], ...] = (
 """Everything the API serves; /openapi.json documents each, which a test compares."""
 
 
+_UPGRADES = frozenset({stream_speech, stream_recognition})
+
+
 def make_app(state: WebState, *, access: TcpAccess | None = None) -> web.Application:
     """The application of one listener.
 
@@ -53,7 +57,10 @@ def make_app(state: WebState, *, access: TcpAccess | None = None) -> web.Applica
     app = web.Application(middlewares=[answer] if access is None else [answer, guard(access)])
     app[STATE] = state
     for method, path, handler in ROUTES:
-        app.router.add_route(method, path, handler)
+        if method == "GET" and handler not in _UPGRADES:
+            app.router.add_get(path, handler)  # and HEAD
+        else:
+            app.router.add_route(method, path, handler)
     app.on_shutdown.append(_drain_sockets)
     if access is not None:
         _let_pages_read(app, access)
@@ -72,6 +79,7 @@ def make_runner(app: web.Application, *, shutdown_timeout_seconds: float) -> web
         app,
         handle_signals=False,
         access_log=None,
+        logger=discreet_logger(),
         handler_cancellation=True,
         shutdown_timeout=shutdown_timeout_seconds,
     )

@@ -78,10 +78,11 @@ def _request(fields: Fields, service: SpeechService) -> tuple[SpeakRequest, list
 def _style(service: SpeechService, voice: str | None, instructions: str) -> str | None:
     """Instructions are free text; an engine can follow them only where they name one of the voice's styles."""
     wanted = instructions.strip().lower()
-    if not wanted:
+    voices = service.voices() if wanted else ()
+    if not voices:
         return None
     name = service.engine.resolve_voice(voice or service.settings.default_voice)
-    styles = next((known.styles for known in service.voices() if known.name == name), ())
+    styles = next((known.styles for known in voices if known.name == name), ())
     return next((style for style in styles if style.lower() == wanted), None)
 
 

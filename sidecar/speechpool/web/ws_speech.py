@@ -195,8 +195,9 @@ class SpeechConversation:
         """Refuse at once what the service would refuse when the turn comes."""
         check_speed(options.speed)
         named_format(options.response_format, options.sample_rate_hz)
-        if options.voice is not None:
-            self._state.service.engine.resolve_voice(options.voice)
+        service = self._state.service
+        if options.voice is not None and service.voices():  # an engine that is not open yet knows none
+            service.engine.resolve_voice(options.voice)
         if options.session_id is not None:
             check_session_id(options.session_id)
 
