@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import struct
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -45,8 +46,7 @@ def connect_first(candidates: Iterable[Path], timeout_seconds: float) -> socket.
     for path in candidates:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.settimeout(timeout_seconds)
-            connection.connect(str(path))
+            _connect(connection, path, timeout_seconds)
         except PermissionError:
             connection.close()
             raise _not_allowed(path) from None
@@ -59,6 +59,14 @@ def connect_first(candidates: Iterable[Path], timeout_seconds: float) -> socket.
                 raise _not_allowed(path)
             return connection
     raise failure
+
+
+def _connect(connection: socket.socket, path: Path, timeout_seconds: float) -> None:
+    """Connect; where the listener's backlog is full, wait for a place in it, which a socket with a timeout does not."""
+    limit = struct.pack("@ll", int(timeout_seconds), int(timeout_seconds % 1 * 1e6))  # struct timeval
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    connection.connect(str(path))
+    connection.settimeout(timeout_seconds)
 
 
 def _not_allowed(path: Path) -> PermissionError:

@@ -76,7 +76,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="store_true", help="the same as the command `version`")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for name, line in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=line, formatter_class=_RawHelp)
+        subparser = subparsers.add_parser(name, help=line, formatter_class=_RawHelp, allow_abbrev=False)
         if name == command:  # the others' modules are not even imported: a client starts in a fraction of the time
             module = importlib.import_module(f"speechpool.cli.{name}")
             module.configure(subparser)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 
 from aiohttp import web
@@ -49,7 +50,7 @@ class Listeners:
             app = make_telemetry_app(self._state)
             await self._open_tcp(self._telemetry, app, "telemetryAddress", settings.telemetry_address)
         if settings.listen and (token := read_listen_token(settings)):
-            access = TcpAccess(token, settings.listen_allowed_origins)
+            access = TcpAccess(token=token, allowed_origins=settings.listen_allowed_origins)
             app = make_app(self._state, access=access)
             await self._open_tcp(self._api, app, "listen", settings.listen)
         await self._open_unix()
@@ -81,7 +82,8 @@ class Listeners:
         try:
             await web.TCPSite(runner, at.host, at.port, backlog=BACKLOG).start()
         except OSError as error:
-            raise SettingsError(f"{name}: cannot listen at {at}: {error.strerror or error}") from error
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise SettingsError(f"{name}: cannot listen at {at}: {reason}. Name another address.") from error
         for host, port, *_ in runner.addresses:  # the port that was found, where the setting says 0
             logger.info("listening", extra={"setting": name, "address": str(Address(host, port))})
 

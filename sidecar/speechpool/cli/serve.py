@@ -41,6 +41,7 @@ exit codes:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each setting that has one."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.usage = "speechpool serve [--SETTING VALUE ...]"
     add_setting_flags(parser)
 
 

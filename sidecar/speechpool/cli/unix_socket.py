@@ -25,7 +25,6 @@ BACKLOG = 2048
 
 _MAX_PATH_BYTES = 107  # sun_path of unix(7) is 108 bytes with the final NUL
 _LOCK_TIMEOUT_SECONDS = 5.0  # guess: a claim holds the lock for about a millisecond
-_ANSWER_TIMEOUT_SECONDS = 1.0  # connecting needs no answer from the process; only a full backlog makes it wait
 
 
 class SocketInUse(SpeechPoolError):
@@ -138,34 +137,42 @@ def _remove_stale(path: Path) -> None:
 
 def _is_live(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_ANSWER_TIMEOUT_SECONDS)
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except TimeoutError:  # its backlog is full: it lives
+        except BlockingIOError:  # its backlog is full: it lives
             return True
     return True
 
 
 def _listen(path: Path, mode: int, group: str | None) -> socket.socket:
+    group_id = -1 if group is None else _group_id(group)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # nobody but us until group and mode are right: a mask is the only way to bind with a mode
-        before = os.umask(0o177)
+        _bind_for_us_alone(listener, path)
         try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        if group is not None:
-            os.chown(path, -1, _group_id(group))
-        path.chmod(mode)
-        listener.listen(BACKLOG)
+            os.chown(path, -1, group_id)
+            path.chmod(mode)
+            listener.listen(BACKLOG)
+        except BaseException:
+            path.unlink()
+            raise
         listener.setblocking(False)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def _bind_for_us_alone(listener: socket.socket, path: Path) -> None:
+    """Nobody else may open the file before its group and mode are right; only a mask can make it so from the start."""
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
 
 
 def _group_id(group: str) -> int:
@@ -177,6 +184,7 @@ def _group_id(group: str) -> int:
         raise SettingsError(f"socketGroup: there is no group {group!r} here: use its name or its number") from None
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path) -> tuple[int, int, int]:
+    """What no other file has: a number alone is given again as soon as the file that had it is gone."""
     found = path.lstat()
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_mtime_ns

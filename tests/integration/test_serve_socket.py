@@ -1,0 +1,145 @@
+"""Who may listen on the socket, and what becomes of what is in the way."""
+
+import os
+import socket
+import stat
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import pytest
+
+from speechpool.cli.unix_socket import SocketInUse, claim_socket
+from speechpool.errors import SettingsError
+from speechpool.socket_path import connect_first, socket_candidates
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sp.sock"
+
+
+class TestClaim:
+    def test_the_socket_has_its_mode_and_group_and_listens(self, path: Path) -> None:
+        claim = claim_socket(str(path), mode=0o620, group=str(os.getgid()))
+
+        status = path.stat()
+        connect_first([path], 1.0).close()
+        assert stat.S_IMODE(status.st_mode) == 0o620
+        assert status.st_gid == os.getgid()
+        claim.listener.close()
+
+    def test_releasing_removes_the_file(self, path: Path) -> None:
+        claim = claim_socket(str(path), mode=0o600, group=None)
+        claim.listener.close()
+
+        claim.release()
+
+        assert list(path.parent.iterdir()) == []
+
+    def test_a_stale_socket_is_replaced(self, path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+
+        claim = claim_socket(str(path), mode=0o600, group=None)
+
+        connect_first([path], 1.0).close()
+        claim.listener.close()
+
+    def test_a_live_socket_is_refused_by_name_and_left_alone(self, path: Path) -> None:
+        first = claim_socket(str(path), mode=0o600, group=None)
+
+        with pytest.raises(SocketInUse, match=str(path)):
+            claim_socket(str(path), mode=0o600, group=None)
+
+        connect_first([path], 1.0).close()
+        first.listener.close()
+
+    def test_a_live_socket_whose_backlog_is_full_is_live(self, path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+            busy.bind(str(path))
+            busy.listen(0)
+            waiting.connect(str(path))
+
+            with pytest.raises(SocketInUse):
+                claim_socket(str(path), mode=0o600, group=None)
+
+    def test_what_is_not_a_socket_is_never_removed(self, path: Path) -> None:
+        path.write_text("precious")
+
+        with pytest.raises(SettingsError, match="is not a socket"):
+            claim_socket(str(path), mode=0o600, group=None)
+
+        assert path.read_text() == "precious"
+
+    def test_a_link_to_a_socket_is_never_removed(self, path: Path) -> None:
+        path.symlink_to(path.with_name("elsewhere.sock"))
+
+        with pytest.raises(SettingsError, match="is not a socket"):
+            claim_socket(str(path), mode=0o600, group=None)
+
+        assert path.is_symlink()
+
+    def test_a_path_that_is_too_long_is_refused_with_the_bound(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="at most 107 bytes, got 1"):
+            claim_socket(str(tmp_path / ("x" * 120)), mode=0o600, group=None)
+
+    def test_an_unknown_group_is_refused_and_leaves_no_file(self, path: Path) -> None:
+        with pytest.raises(SettingsError, match="no group 'nobody-has-this-one'"):
+            claim_socket(str(path), mode=0o660, group="nobody-has-this-one")
+
+        assert not path.exists()
+
+    def test_a_place_without_a_directory_is_made_for_those_who_may_use_the_socket(self, tmp_path: Path) -> None:
+        ours = claim_socket(str(tmp_path / "own" / "sp.sock"), mode=0o600, group=None)
+        groups = claim_socket(str(tmp_path / "group" / "sp.sock"), mode=0o660, group=None)
+
+        assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o700
+        assert stat.S_IMODE((tmp_path / "group").stat().st_mode) == 0o710
+        ours.listener.close()
+        groups.listener.close()
+
+    def test_releasing_leaves_a_socket_that_another_has_put_there(self, path: Path) -> None:
+        old = claim_socket(str(path), mode=0o600, group=None)
+        old.listener.close()
+        new = claim_socket(str(path), mode=0o600, group=None)
+
+        old.release()
+
+        connect_first([path], 1.0).close()
+        new.listener.close()
+
+
+class TestPlaces:
+    def test_a_client_waits_for_a_place_in_a_full_backlog(self, path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
+            busy.bind(str(path))
+            busy.listen(0)
+            first.connect(str(path))
+            with ThreadPoolExecutor() as threads:
+                second = threads.submit(connect_first, [path], 30.0)
+                assert not wait([second], timeout=0.05).done
+
+                busy.accept()[0].close()
+
+                second.result(30.0).close()
+
+    def test_a_named_socket_is_the_only_place(self) -> None:
+        assert socket_candidates({"SPEECHPOOL_SOCKET": "/a/b.sock", "XDG_RUNTIME_DIR": "/c"}) == (Path("/a/b.sock"),)
+
+    def test_the_systems_place_comes_before_the_users(self) -> None:
+        system, own = socket_candidates({"XDG_RUNTIME_DIR": "/run/user/1"})
+
+        assert system == Path("/run/speechpool/speechpool.sock")
+        assert own == Path("/run/user/1/speechpool/speechpool.sock")
+
+    def test_without_a_runtime_directory_the_place_bears_the_users_number(self) -> None:
+        *_, own = socket_candidates({})
+
+        assert own.parent.name == f"speechpool-{os.getuid()}"
+
+    def test_a_client_goes_on_to_the_place_where_somebody_listens(self, path: Path, tmp_path: Path) -> None:
+        claim = claim_socket(str(path), mode=0o600, group=None)
+
+        connect_first([tmp_path / "nobody.sock", path], 1.0).close()
+
+        claim.listener.close()
