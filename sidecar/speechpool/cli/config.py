@@ -119,7 +119,7 @@ def _rows(description: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     provenance = description["provenance"]
     for path, value in _values(description["settings"]):
         origin = provenance.get(path, {"source": "default", "name": None})
-        yield path, _text(value), f"{origin['source']} {origin['name'] or ''}".rstrip()
+        yield path, _text(path, value), f"{origin['source']} {origin['name'] or ''}".rstrip()
 
 
 def _values(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -132,15 +132,14 @@ def _values(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"pools[{pool['name']}].{key}", value
 
 
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _text(path: str, value: object) -> str:
+    knob = _knob(path)
+    return knob.text(value) if knob else str(value)
 
 
 def _explanation(path: str) -> list[str]:
-    knob = _BY_KEY.get(path.rpartition(".")[2])
-    if knob is None:  # of a newer sidecar
+    knob = _knob(path)
+    if knob is None:
         return []
     unit = f"; {knob.unit}" if knob.unit else ""
     text = f"{knob.doc} Values: {knob.kind.expected}{unit}. Default: {knob.default_text()}. {_names(knob)}; "
@@ -160,8 +159,14 @@ def _notes(description: Mapping[str, Any]) -> list[str]:
             head = f"refused since {source['since']}, the last good settings stay: {source['source']}"
             lines += [head, *(f"  {problem}" for problem in source["problems"])]
     for one in description["pendingRestart"]:
-        lines.append(f"needs a restart: {one['path']} from {_text(one['running'])} to {_text(one['wanted'])}")
+        path = one["path"]
+        lines.append(f"needs a restart: {path} from {_text(path, one['running'])} to {_text(path, one['wanted'])}")
     return ["", *lines] if lines else []
+
+
+def _knob(path: str) -> Knob | None:
+    """The knob of a path; None where the running sidecar is newer and has more."""
+    return _BY_KEY.get(path.rpartition(".")[2])
 
 
 _BY_KEY = {one.key: one for one in ALL_KNOBS}

@@ -122,8 +122,8 @@ def _scalar(node: yaml.Node) -> object:
                 return int(text)
             case "float":
                 return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-            case "str":
-                return text
+            case "str":  # JSON writes what is beyond 16 bits as two escapes
+                return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except (ValueError, KeyError):
         pass
     raise DocumentError(

@@ -4,6 +4,8 @@ import argparse
 
 from speechpool.config.table import RELIED_ON
 from speechpool.settings import ALL_KNOBS, Knob, Layer, Source, read_texts
+from speechpool.settings.kinds import Choice, Switch
+from speechpool.settings.places import FilePath, HostPort
 
 __all__ = ["add_setting_flags", "flag_layer"]
 
@@ -34,7 +36,16 @@ def _dest(knob: Knob) -> str:
 
 
 def _metavar(knob: Knob) -> str:
-    return (knob.unit or "value").split()[0].upper()
+    match knob.kind:
+        case Choice(words=words) if len(words) <= 4:
+            return "|".join(words)
+        case Switch():
+            return "true|false"
+        case FilePath():
+            return "PATH"
+        case HostPort():
+            return "HOST:PORT"
+    return (knob.unit or knob.name.split("_")[-1]).split()[0].upper()
 
 
 def _help(knob: Knob) -> str:

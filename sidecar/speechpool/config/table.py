@@ -36,7 +36,7 @@ RELIED_ON = (
 BEGIN = "<!-- settings:begin -->"
 END = "<!-- settings:end -->"
 
-_EFFECTS = {Effect.LIVE: "live", Effect.REPLACE: "live, by a new pool", Effect.RESTART: "restart"}
+_EFFECTS = {Effect.LIVE: "at once", Effect.REPLACE: "at once, by a new pool", Effect.RESTART: "after a restart"}
 
 
 def short_table() -> str:
@@ -46,7 +46,7 @@ def short_table() -> str:
         (_code(env), _code(one.key) if one.in_file else "", one.default_text(), one.doc, _EFFECTS[one.effect])
         for env, one in ((env, by_env[env]) for env in RELIED_ON)
     ]
-    return _table(("environment", "file", "default", "meaning", "a change needs"), rows)
+    return _table(("environment", "file", "default", "meaning", "a change holds"), rows)
 
 
 def full_table() -> str:
@@ -97,7 +97,7 @@ def _reference(knobs: Iterable[Knob]) -> str:
         )
         for one in knobs
     ]
-    return _table(("file", "environment, flag", "values", "default", "meaning", "a change needs"), rows)
+    return _table(("file", "environment, flag", "values", "default", "meaning", "a change holds"), rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

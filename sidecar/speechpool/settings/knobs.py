@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from speechpool.settings.kinds import Kind
+from speechpool.settings.kinds import Integer, Kind, Number
 
 __all__ = ["Effect", "Knob", "PoolKind", "knob", "knobs_of"]
 
@@ -89,14 +89,16 @@ class Knob:
         """The default, for people."""
         if self.default_doc:
             return self.default_doc
-        first, second = (_shown(self.kind.to_value(value)) for value in (self.default, self.stt_default))
+        first, second = (self.text(self.kind.to_value(value)) for value in (self.default, self.stt_default))
         return first if first == second else f"{first}, for SpeechToText {second}"
 
-
-def _shown(value: object) -> str:
-    if value in (None, []):
-        return "none"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    def text(self, value: object) -> str:
+        """A value as a file holds it, for people."""
+        if value in (None, [], {}):
+            return "none"
+        if value == 0 and isinstance(self.kind, Integer | Number) and self.kind.off:
+            return "0 (off)"
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def knob(

@@ -90,7 +90,7 @@ class EngineOptions(Kind[EngineTable]):
 
     @property
     def expected(self) -> str:
-        return "a mapping from the names of engines to mappings of their options, as {local: {voice: en-us}}"
+        return "a mapping from the names of engines to mappings of their options, as {local: {option: value}}"
 
     def of_text(self, text: str) -> EngineTable:
         raise Refused(f"a mapping is given in a file, not as text of {len(text)} characters")

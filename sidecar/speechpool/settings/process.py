@@ -79,7 +79,7 @@ class Settings:
         default=None,
         effect=Effect.RESTART,
         doc="Path of the Unix socket.",
-        default_doc="`/run/speechpool/speechpool.sock`, or the user's own place",
+        default_doc="/run/speechpool/speechpool.sock, or the user's own place",
     )
     socket_mode: int = knob(
         key="socketMode",
@@ -298,7 +298,7 @@ class Settings:
     default_voice: str = knob(
         key="defaultVoice",
         env="SPEECHPOOL_DEFAULT_VOICE",
-        kind=Text("a voice's name (1 to 128 characters, no control characters)", r"[^\x00-\x1f\x7f]{1,128}"),
+        kind=Text("a voice's name (1 to 128 characters, no control characters)", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}"),
         default="alloy",
         doc="Voice of requests that name none.",
     )
