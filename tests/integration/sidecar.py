@@ -20,7 +20,7 @@ import yaml
 
 from speechpool.client import SidecarClient
 
-__all__ = ["Sidecar", "environment", "running_sidecar"]
+__all__ = ["PATIENCE_SECONDS", "Sidecar", "environment", "processes_end", "running_sidecar"]
 
 PATIENCE_SECONDS = 60.0
 """The bound of every wait: far above what any of them takes, so that a loaded machine passes too."""
@@ -73,6 +73,12 @@ class Sidecar:
         why = "the sidecar ended" if came else "no such record came"
         raise AssertionError(f"{why} while waiting for {message!r} {fields}; its log:\n{self.stderr_text}")
 
+    def wait_for_text(self, text: str) -> None:
+        """Wait until this is on stderr, whatever the format of the log."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_read_out or text in self.stderr_text, PATIENCE_SECONDS)
+        assert text in self.stderr_text
+
     def listening(self, setting: str) -> str:
         """The address of a listener, by its setting: "socket", "listen" or "telemetryAddress"."""
         return str(self.wait_for_log("listening", setting=setting)["address"])
@@ -84,6 +90,18 @@ class Sidecar:
     def open_fds(self) -> int:
         """How many file descriptors it has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def settled(self) -> None:
+        """Wait until nothing is under way: every client is idle again, no connection is left."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while any(self._busy(pool) for pool in self.client.get_json("/v1/pools")["data"]):
+            assert time.monotonic() < give_up_at, "the pools did not come to rest"
+            time.sleep(0.01)
+
+    @staticmethod
+    def _busy(pool: dict[str, Any]) -> bool:
+        resting = pool["items"]["idle"]
+        return sum(pool["items"].values()) != resting or resting < pool["warm_pool_target"]
 
     def rss_bytes(self) -> int:
         """The resident memory of the main process."""

@@ -19,7 +19,7 @@ from speechpool.config import ConfigStore, FileWatcher
 from speechpool.logs import set_level
 from speechpool.service.service import SpeechService
 from speechpool.settings import Settings
-from speechpool.speech.engines import load_engine
+from speechpool.speech.loading import load_engine
 
 __all__ = ["run_sidecar"]
 
