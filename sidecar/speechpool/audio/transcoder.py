@@ -132,8 +132,9 @@ class Transcoder:
         step = SLICE_BYTES - SLICE_BYTES % self._frame_bytes
         coded = []
         for start in range(0, len(audio), step):
-            await asyncio.sleep(0)  # a long piece shall not hold the loop where no worker is waited for
             coded.append(await self._coded(audio[start : start + step]))
+            # A long piece shall not hold the loop where no worker is waited for.
+            await self._closing_on_failure(asyncio.sleep(0))
         return self._with_header(b"".join(coded))
 
     async def finish(self) -> bytes:

@@ -57,7 +57,7 @@ class CodecWorkers:
             raise EngineFailed("the codecs are closed")
         emptiest = min(self._workers, key=lambda worker: worker.streams, default=None)
         if emptiest is None or (emptiest.streams >= _STREAMS_PER_WORKER and len(self._workers) < self._limit):
-            emptiest = _CodecWorker(f"codec-{next(self._numbers)}", self._reply_timeout_seconds, self._forget)
+            emptiest = _CodecWorker(f"codec-{next(self._numbers)}", self._reply_timeout_seconds, self._retire)
             self._workers.append(emptiest)
         emptiest.join()
         return emptiest
@@ -76,14 +76,13 @@ class CodecWorkers:
         await asyncio.gather(*self._ending)
 
     def _retire(self, worker: "_CodecWorker") -> None:
-        self._forget(worker)
+        """Give it no further stream; end it, or collect it where it is dead."""
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
         task = asyncio.get_running_loop().create_task(worker.close(), name=f"close {worker.process.name}")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
-
-    def _forget(self, worker: "_CodecWorker") -> None:
-        if worker in self._workers:
-            self._workers.remove(worker)
 
 
 class _CodecWorker:
@@ -118,10 +117,10 @@ class _CodecWorker:
 
     async def open(self, spec: StreamSpec) -> int:
         """Begin a stream once the process is ready; its number."""
-        await asyncio.shield(self._starting)
+        await self._wait_started()
         stream = next(self._numbers)
         try:
-            await self.ask(stream, Request.OPEN, spec.encode())
+            await self._ask_within(_START_SECONDS, stream, Request.OPEN, spec.encode())  # may load libraries
         except BaseException:
             self.forget(stream)
             raise
@@ -135,19 +134,7 @@ class _CodecWorker:
             InvalidInput: What is asked for needs a library that is not installed.
             EngineFailed: The codec failed, or the stream was closed meanwhile.
         """
-        reply: asyncio.Future[Coded] = asyncio.get_running_loop().create_future()
-        self._replies[stream] = reply
-        try:
-            async with asyncio.timeout(self._reply_timeout_seconds):
-                await self.process.send(stream, kind, payload)
-                return await reply
-        except TimeoutError:
-            self._fail(stream, self.process.died())
-            self.process.kill()
-            message = f"worker {self.process.name} did not answer within {self._reply_timeout_seconds:g} s"
-            raise WorkerDied(message) from None
-        finally:
-            self._replies.pop(stream, None)
+        return await self._ask_within(self._reply_timeout_seconds, stream, kind, payload)
 
     def forget(self, stream: int) -> None:
         """End a stream, whatever is under way."""
@@ -157,11 +144,35 @@ class _CodecWorker:
 
     async def close(self) -> None:
         """End the process; what is waited for fails."""
+        if self._ending is not None:
+            self._ending.cancel()
         self._starting.cancel()
         for stream in tuple(self._replies):
             self._fail(stream, EngineFailed("the codecs are closed"))
         await asyncio.wait([self._starting])
         await self.process.close()
+
+    async def _wait_started(self) -> None:
+        try:
+            await asyncio.shield(self._starting)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise EngineFailed("the codecs are closed") from None  # not the caller was cancelled but the start
+
+    async def _ask_within(self, seconds: float, stream: int, kind: Request, payload: bytes) -> Coded:
+        reply: asyncio.Future[Coded] = asyncio.get_running_loop().create_future()
+        self._replies[stream] = reply
+        try:
+            async with asyncio.timeout(seconds):
+                await self.process.send(stream, kind, payload)
+                return await reply
+        except TimeoutError:
+            self.process.kill()
+            raise WorkerDied(f"worker {self.process.name} did not answer within {seconds:g} s") from None
+        finally:
+            self._replies.pop(stream, None)
 
     async def _start(self) -> None:
         await self.process.start(_START_SECONDS)
@@ -176,9 +187,9 @@ class _CodecWorker:
     def _died(self) -> None:
         reason = {"worker": self.process.name, "pid": self.process.pid, "reason": self.process.state}
         logger.warning("codec worker died", extra=reason | {"streams": self.streams})
-        self._on_lost(self)
         for stream in tuple(self._replies):
             self._fail(stream, self.process.died())
+        self._on_lost(self)
 
     def _fail(self, stream: int, error: Exception) -> None:
         reply = self._replies.get(stream)
