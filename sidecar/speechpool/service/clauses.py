@@ -18,16 +18,14 @@ MIN_PAUSE_CHARACTERS = 80
 _CLOSERS = "\"'\u2019\u201d\u00bb)]}\u300d\u300f\uff09\u3011"
 _CJK_ENDS = "\u3002\uff01\uff1f\uff61\u2026"
 _CJK_PAUSES = "\u3001\uff0c\uff1b\uff1a"
-_ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st vs etc e.g i.e no vol fig approx inc ltd co corp dept est gen gov hon rev sgt capt lt col "
-    "jan feb mar apr jun jul aug sep sept oct nov dec mt ave blvd rd bzw ca z.b d.h u.a nr str usw mme mlle env p.ex "
-    "a.m p.m u.s u.k".split()
+_ABBREVIATION = re.compile(
+    r"mrs?|ms|dr|prof|sr|jr|st|vs|etc|no|vol|fig|approx|inc|ltd|co|corp|dept|est|gen|gov|hon|rev|sgt|capt|lt|col|mt|ave"
+    r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|bzw|ca|nr|str|usw|mme|mlle|[a-hj-z]|(?:[a-z]\.)+[a-z]|p\.ex"
 )
 # A possible end: Latin marks count once the character after them is there; CJK marks and a blank line count at once.
 _SENTENCE_END = re.compile(rf"(?:[.!?]+[{re.escape(_CLOSERS)}]*(?=\s)|[{_CJK_ENDS}]+[{re.escape(_CLOSERS)}]*|\n\s*\n)")
 _PAUSE = re.compile(rf"[,;:\u2013\u2014](?=\s)|[{_CJK_PAUSES}]")
 _LAST_WORD = re.compile(r"(\S+)$")
-_INITIAL = re.compile(r"[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +104,10 @@ class ClauseSplitter:
             return False
         last = _LAST_WORD.search(self._pending[: mark.start()])
         word = last.group(1).lstrip("([\"'").lower() if last else ""
-        return word in _ABBREVIATIONS or (word != "i" and bool(_INITIAL.fullmatch(word)))
+        return bool(_ABBREVIATION.fullmatch(word))
 
     def _pause(self) -> int:
-        """Index after the last pause of a clause that is long enough to be cut there, else 0."""
+        """Index after the first pause that leaves half a clause before it, once there is enough for one; else 0."""
         if len(self._pending) < MIN_PAUSE_CHARACTERS:
             return 0
         for found in _PAUSE.finditer(self._pending, MIN_PAUSE_CHARACTERS // 2, self._max_characters):

@@ -5,47 +5,44 @@ from dataclasses import dataclass, field
 
 from speechpool.errors import InvalidInput
 from speechpool.formats import AudioFormat, Codec
+from speechpool.settings import Settings
+from speechpool.speech.engine import EngineCapabilities
 
 __all__ = [
     "DEFAULT_INPUT_FORMAT",
-    "RESPONSE_FORMATS",
-    "SAMPLE_RATES",
+    "SPEEDS",
     "RecognizeRequest",
     "SpeakOptions",
     "SpeakRequest",
     "TranscribeRequest",
+    "check_input",
+    "check_recognition",
     "check_session_id",
     "check_speed",
     "check_text",
     "refuse_control_characters",
-    "target_format",
 ]
-
-RESPONSE_FORMATS: dict[str, Codec] = {
-    "mp3": Codec.MP3,
-    "opus": Codec.OPUS,
-    "aac": Codec.AAC,
-    "flac": Codec.FLAC,
-    "wav": Codec.PCM,
-    "pcm": Codec.PCM,
-    "mulaw": Codec.MULAW,
-    "alaw": Codec.ALAW,
-}
-"""OpenAI's names of response formats, and the two of telephony, with the codec of each."""
-
-SAMPLE_RATES = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
-"""Samples a second that may be asked for, in Hz."""
 
 SPEEDS = (0.25, 4.0)
 """OpenAI's range of `speed`."""
+
+SEGMENTATION_SILENCES_MS = (100, 5_000)
+"""Azure's range of Speech_SegmentationSilenceTimeoutMs."""
+
+MAX_PHRASES = 500
+"""Azure's bound of a phrase list."""
+
+MAX_GRAMMAR_SENTENCES = 1_000
+"""A guess: a closed set of sentences is smaller than that, and its graph must fit a worker."""
+
+MAX_SENTENCE_CHARACTERS = 500
+"""Of one phrase, or one sentence of a grammar; a guess."""
 
 DEFAULT_INPUT_FORMAT = AudioFormat(Codec.PCM, 16_000)
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # What XML 1.0 forbids: an engine would refuse it, or worse, speak until it.
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-_TELEPHONY_RATE_HZ = 8_000
-_DEFAULT_RATE_HZ = 24_000  # OpenAI's pcm is 24 kHz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +53,8 @@ class SpeakOptions:
         voice: The engine's name of a voice or one of OpenAI's; None for the setting `default_voice`.
         speed: Relative speed, 0.25 to 4.0.
         style: A speaking style the voice knows.
-        response_format: One of `RESPONSE_FORMATS`.
-        sample_rate_hz: One of `SAMPLE_RATES`; None for 24000, or 8000 where the format is mulaw or alaw.
+        response_format: One of `audio.formats.RESPONSE_FORMATS`.
+        sample_rate_hz: One of `audio.formats.SAMPLE_RATES_HZ`; None for 24000, and 8000 for mulaw and alaw.
         word_boundaries: Whether `WordBoundary` events come out.
         visemes: Whether `Viseme` events come out.
         session_id: The session whose client says it; None for any client.
@@ -180,6 +177,49 @@ def check_speed(speed: float) -> None:
         raise InvalidInput(f"speed must be from {low} to {high}; got {speed}", param="speed", code="invalid_speed")
 
 
+def check_input(request: SpeakRequest, settings: Settings, able: EngineCapabilities) -> None:
+    """Refuse a text that no engine should get.
+
+    Raises:
+        InvalidInput: It is empty, too long or holds control characters, or is SSML where the engine takes none.
+    """
+    if request.is_ssml and not able.ssml:
+        raise InvalidInput("this engine takes no SSML; use text", param="input_type", code="unsupported_value")
+    check_text(request.text, settings.max_ssml_characters if request.is_ssml else settings.max_input_characters)
+
+
+def check_recognition(request: RecognizeRequest, able: EngineCapabilities) -> None:
+    """Refuse options that no recognition could use.
+
+    Raises:
+        InvalidInput: A list is too long, an entry is empty or too long, the engine knows no such option, or the
+            segmentation silence is out of bounds.
+    """
+    _check_sentences("phrases", request.phrases, MAX_PHRASES, is_known=able.phrases)
+    _check_sentences("grammar", request.grammar, MAX_GRAMMAR_SENTENCES, is_known=able.grammar)
+    low, high = SEGMENTATION_SILENCES_MS
+    silence_ms = request.segmentation_silence_ms
+    if silence_ms is not None and not low <= silence_ms <= high:
+        raise InvalidInput(
+            f"segmentation_silence_ms must be from {low} to {high}; got {silence_ms}",
+            param="segmentation_silence_ms",
+            code="invalid_value",
+        )
+    if not request.format.is_raw:
+        raise InvalidInput("format must be pcm, mulaw or alaw", param="format", code="unsupported_format")
+
+
+def _check_sentences(param: str, sentences: tuple[str, ...], limit: int, *, is_known: bool) -> None:
+    if sentences and not is_known:
+        raise InvalidInput(f"{param}: this engine cannot use it; leave it out", param=param, code="unsupported_value")
+    if len(sentences) > limit:
+        raise InvalidInput(
+            f"{param} must have at most {limit} entries; it has {len(sentences)}", param=param, code="too_many_entries"
+        )
+    for index, sentence in enumerate(sentences):
+        check_text(sentence, MAX_SENTENCE_CHARACTERS, param=f"{param}[{index}]")
+
+
 def check_session_id(session_id: str) -> None:
     """Refuse a session id that could not stand in a path or a log.
 
@@ -192,33 +232,3 @@ def check_session_id(session_id: str) -> None:
             param="session_id",
             code="invalid_session_id",
         )
-
-
-def target_format(options: SpeakOptions) -> AudioFormat:
-    """The format of the audio that `options` ask for.
-
-    Raises:
-        InvalidInput: The format or the rate is not one of ours.
-    """
-    codec = RESPONSE_FORMATS.get(options.response_format)
-    if codec is None:
-        known = ", ".join(RESPONSE_FORMATS)
-        raise InvalidInput(
-            f"response_format must be one of {known}; got {options.response_format[:40]!r}",
-            param="response_format",
-            code="unsupported_format",
-        )
-    return AudioFormat(codec, _sample_rate(codec, options.sample_rate_hz))
-
-
-def _sample_rate(codec: Codec, sample_rate_hz: int | None) -> int:
-    if sample_rate_hz is None:
-        return _TELEPHONY_RATE_HZ if codec in {Codec.MULAW, Codec.ALAW} else _DEFAULT_RATE_HZ
-    if sample_rate_hz not in SAMPLE_RATES:
-        known = ", ".join(map(str, SAMPLE_RATES))
-        raise InvalidInput(
-            f"sample_rate must be one of {known}; got {sample_rate_hz}",
-            param="sample_rate",
-            code="unsupported_sample_rate",
-        )
-    return sample_rate_hz

@@ -1,0 +1,321 @@
+"""Recognitions: audio that comes piece by piece to text, event by event."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+
+from speechpool.errors import EngineTimeout, InvalidInput
+from speechpool.service.buffers import BufferClosed, EventBuffer
+from speechpool.service.context import Context
+from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop, within
+from speechpool.service.events import Behind, RecognitionSummary, RecognizeEvent
+from speechpool.service.requests import RecognizeRequest, check_recognition
+from speechpool.service.selection import choose_recognition, matching_language
+from speechpool.service.sessions import Activity
+from speechpool.service.speech_pools import RecognitionPool, Use
+from speechpool.service.streams import EventStream
+from speechpool.settings import PoolKind
+from speechpool.speech.engine import (
+    Final,
+    Partial,
+    RecognitionClient,
+    RecognitionEvent,
+    RecognitionOptions,
+    Recognizing,
+)
+
+__all__ = ["MAX_PENDING_SECONDS", "RecognitionStream"]
+
+MAX_PENDING_SECONDS = 10.0
+"""Audio that may wait for the engine before `write()` waits."""
+
+BEHIND_SECONDS = 2.0
+"""From how much waiting audio on the consumer is told, and again with every further second."""
+
+CAUGHT_UP_SECONDS = 0.5
+"""Below how much waiting audio a stream that was behind is so no longer."""
+
+_PIECE_SECONDS = 0.5  # what the engine is handed at a time: each is awaited, so each must be short
+_MAX_EVENTS = 1000
+
+
+class _Mark(Enum):
+    """What is written beside audio, in its place."""
+
+    COMMIT = "commit"
+    FINISH = "finish"
+
+
+class RecognitionStream(EventStream[RecognizeEvent]):
+    """One recognition. Made by `SpeechService.recognize()`.
+
+    `write()`, `commit()` and `finish()` belong to one task, the iterator to another. Once the stream has ended writing
+    does nothing, and the iterator tells why. Audio over `max_recognition_seconds` ends it as `finish()` does.
+
+    Args:
+        context: What all uses share.
+        request: What is asked for.
+
+    Raises:
+        InvalidInput: An option is wrong.
+        EngineUnavailable: The engine is not open.
+        PoolClosed: The service is draining.
+    """
+
+    def __init__(self, context: Context, request: RecognizeRequest) -> None:
+        context.check_open()
+        check_recognition(request, context.engine.capabilities)
+        super().__init__(context, Activity.LISTENING, request.session_id, _MAX_EVENTS)
+        self._request = request
+        self._pending: EventBuffer[bytes | _Mark] = EventBuffer(self._size(MAX_PENDING_SECONDS))
+        self._written_seconds = 0.0
+        self._heard_seconds = 0.0
+        self._heard_at_event_seconds = 0.0
+        self._told_behind_seconds = 0.0
+        self._first_audio_at: float | None = None
+        self.first_event_seconds: float | None = None
+        self._is_finished = False
+        self._has_lost_client = False
+        self._engine_deadline = asyncio.timeout(None)
+        self.language = request.language or ""
+
+    # --- the writer's side ---
+
+    async def write(self, audio: bytes) -> None:
+        """Hand over audio in the request's format, cut anywhere; waits while `MAX_PENDING_SECONDS` of it wait.
+
+        Raises:
+            InvalidInput: It comes after `finish()`.
+        """
+        self._check_unfinished()
+        limit_seconds = self._context.settings.max_recognition_seconds
+        piece_bytes = self._size(_PIECE_SECONDS)
+        for begin in range(0, len(audio), piece_bytes):
+            piece = audio[begin : begin + piece_bytes]
+            self._written_seconds += self._request.format.seconds(len(piece))
+            if self._written_seconds > limit_seconds:
+                await self.finish()
+                return
+            await self._push(piece, len(piece))
+            self._tell_if_behind()
+
+    async def commit(self) -> None:
+        """Let the current segment become its `Final` now, in order with the audio before and after it.
+
+        Raises:
+            InvalidInput: It comes after `finish()`.
+        """
+        self._check_unfinished()
+        await self._push(_Mark.COMMIT, 0)
+
+    async def finish(self) -> None:
+        """No more audio comes: the last `Final` and the summary follow. Again: nothing happens."""
+        if not self._is_finished:
+            self._is_finished = True
+            await self._push(_Mark.FINISH, 0)
+
+    async def cancel(self) -> None:
+        """Stop now; the summary is the only event that follows. Safe at any time, from any task."""
+        await self._cancel_now()
+
+    def _check_unfinished(self) -> None:
+        # Audio beyond the longest time is dropped; the iterator has told the end, or is about to.
+        if self._is_finished and self._written_seconds <= self._context.settings.max_recognition_seconds:
+            raise InvalidInput("audio came after its end", param="audio", code="audio_finished")
+
+    async def _push(self, item: bytes | _Mark, weight: int) -> None:
+        try:
+            await self._pending.put(item, weight)
+        except BufferClosed:
+            return  # the stream has ended: the iterator tells how
+
+    def _size(self, seconds: float) -> int:
+        """Bytes of so many seconds, whole samples."""
+        return round(seconds * self._request.format.bytes_per_second) // 2 * 2
+
+    def _tell_if_behind(self) -> None:
+        """Tell the consumer once a second's difference is worth it."""
+        behind_seconds = self._request.format.seconds(self._pending.weight)
+        is_behind = self._told_behind_seconds > 0
+        if behind_seconds >= max(BEHIND_SECONDS, self._told_behind_seconds + 1):
+            self._told_behind_seconds = behind_seconds
+        elif is_behind and behind_seconds < CAUGHT_UP_SECONDS:
+            self._told_behind_seconds = 0.0
+        else:
+            return
+        if not self._buffer.is_closed:
+            self._buffer.put_now((Behind(seconds=self._told_behind_seconds), 0.0))
+
+    # --- before the task ---
+
+    def check_servable(self) -> None:
+        """Refuse what no pool can serve, before anything is acquired.
+
+        Raises:
+            InvalidInput: No pool understands the language.
+            NotFound: There is no such pool.
+        """
+        self._choose_pool()
+
+    def _admit(self) -> None:
+        self._speech_pool = self._choose_pool()
+        languages = self._speech_pool.settings.languages
+        self._language = matching_language(self._request.language, languages) if self._request.language else None
+        self.language = self._language or languages[0]
+        self._converter = self._context.codecs.converter(self._request.format, self._speech_pool.format)
+        self._speech_pool.caps.admit()
+
+    def _choose_pool(self) -> RecognitionPool:
+        """The session's own pool if it knows the language, because its client is there; else the best."""
+        request, pools = self._request, self._context.pools.recognition
+        bound = self._claim.bound_pool(PoolKind.SPEECH_TO_TEXT)
+        for pool in pools if request.pool is None else ():
+            if pool is bound and (not request.language or matching_language(request.language, pool.settings.languages)):
+                return pool
+        return choose_recognition(pools, request.language, self._context.settings.default_language, request.pool)
+
+    # --- the task ---
+
+    async def _work(self) -> None:
+        async with self._converter:
+            for attempt in range(MAX_ATTEMPTS):
+                if await self._hear_with_one_client(is_last=attempt + 1 == MAX_ATTEMPTS):
+                    return
+
+    async def _hear_with_one_client(self, *, is_last: bool) -> bool:
+        """Recognise; False where the client could not even begin and another may try."""
+        async with self._speech_pool.use(self._session_id) as use:
+            self._claim.bind(self._speech_pool, use.tier.value)
+            try:
+                recognizing = use.client.recognize(self._options())
+            except RETRIED as error:
+                use.discard()
+                if is_last:
+                    raise
+                self._context.metrics.retried(self._speech_pool.name, error)
+                return False
+            self._acquired(self._speech_pool.name, use.tier.value, use.wait_seconds)
+            await self._hear(recognizing, use)
+            return True
+
+    async def _hear(self, recognizing: Recognizing, use: Use[RecognitionClient]) -> None:
+        try:
+            await self._hear_all(recognizing)
+        except BaseException as error:
+            await stop(recognizing, use)
+            if isinstance(error, RETRIED):
+                use.discard()
+            raise
+        finally:
+            self._has_lost_client = not use.client.is_reusable
+
+    def _options(self) -> RecognitionOptions:
+        request = self._request
+        return RecognitionOptions(
+            language=self._language,
+            phrases=request.phrases,
+            grammar=request.grammar,
+            words=request.words,
+            partials=request.partials,
+            segmentation_silence_ms=request.segmentation_silence_ms,
+        )
+
+    async def _hear_all(self, recognizing: Recognizing) -> None:
+        """Feed and listen at once, until the engine has told everything."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                feeder = tasks.create_task(self._feed(recognizing))
+                await self._listen(recognizing)
+                feeder.cancel()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _feed(self, recognizing: Recognizing) -> None:
+        while True:
+            item = await self._pending.get()
+            if item is _Mark.FINISH:
+                await self._feed_rest(recognizing)
+                return
+            async with self._engine_limit():
+                if item is _Mark.COMMIT:
+                    await recognizing.commit()
+                else:
+                    await self._feed_audio(recognizing, item)
+            self._tell_if_behind()
+
+    async def _feed_audio(self, recognizing: Recognizing, audio: bytes) -> None:
+        if self._first_audio_at is None:
+            self._first_audio_at = self._context.clock()
+        converted = await self._converter.feed(audio)
+        if converted:
+            await recognizing.write(converted)
+            self._heard_seconds += self._speech_pool.format.seconds(len(converted))
+
+    async def _feed_rest(self, recognizing: Recognizing) -> None:
+        async with self._engine_limit():
+            if rest := await self._converter.finish():
+                await recognizing.write(rest)
+                self._heard_seconds += self._speech_pool.format.seconds(len(rest))
+            await recognizing.finish()
+        self._expect_event()
+
+    def _engine_limit(self) -> AbstractAsyncContextManager[None]:
+        limit_seconds = self._context.settings.chunk_gap_timeout_seconds
+        return within(limit_seconds, f"the recogniser took no audio for chunk_gap_timeout_seconds = {limit_seconds:g}")
+
+    def _expect_event(self) -> None:
+        """Something must come now: at the latest when all that the engine has not told of could have been played."""
+        if self._engine_deadline.expired():
+            return
+        untold_seconds = self._heard_seconds - self._heard_at_event_seconds
+        wait_seconds = self._context.settings.chunk_gap_timeout_seconds + untold_seconds
+        self._engine_deadline.reschedule(asyncio.get_running_loop().time() + wait_seconds)
+
+    async def _listen(self, recognizing: Recognizing) -> None:
+        try:
+            async with self._engine_deadline:
+                async for event in recognizing:
+                    self._note(event)
+                    if self._is_wanted(event):
+                        await self._buffer.put((event, 0.0))
+        except TimeoutError:
+            if not self._engine_deadline.expired():
+                raise
+            raise EngineTimeout("the recogniser told nothing after the end of the audio") from None
+
+    def _is_wanted(self, event: RecognitionEvent) -> bool:
+        return self._request.partials or not isinstance(event, Partial)
+
+    def _note(self, event: RecognitionEvent) -> None:
+        self._heard_at_event_seconds = self._heard_seconds
+        if self._engine_deadline.when() is not None:
+            self._expect_event()
+        if self.first_event_seconds is None and self._first_audio_at is not None:
+            self.first_event_seconds = self._context.clock() - self._first_audio_at
+        if isinstance(event, Final):
+            self.language = event.language
+
+    # --- the end ---
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        self._pending.clear()
+        self._pending.close()
+        if self._has_lost_client:
+            self._claim.replace_client(PoolKind.SPEECH_TO_TEXT)
+        super()._on_end(task)
+
+    def _count(self) -> None:
+        self._speech_pool.caps.count_audio(self._heard_seconds)
+        self._context.metrics.heard(self, audio_seconds=self._heard_seconds)
+
+    def _summary(self) -> RecognitionSummary:
+        return RecognitionSummary(
+            outcome=self.outcome,
+            pool=self.pool,
+            tier=self.tier,
+            wait_seconds=self.wait_seconds,
+            audio_seconds=self._heard_seconds,
+            first_event_seconds=self.first_event_seconds,
+            seconds=self.seconds,
+            language=self.language,
+        )

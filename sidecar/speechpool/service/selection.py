@@ -1,0 +1,108 @@
+"""Which pool serves a request: by format or by language, never a cold client only because of either. Pure."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from speechpool.audio.formats import ResponseFormat
+from speechpool.errors import InvalidInput, NotFound
+from speechpool.formats import AudioFormat, Codec
+from speechpool.service.speech_pools import RecognitionPool, SpeechPool, SynthesisPool
+from speechpool.settings import LanguageMode
+from speechpool.speech.engine import Client
+
+__all__ = ["choose_recognition", "choose_synthesis", "matching_language"]
+
+C = TypeVar("C", bound=Client)
+
+
+def choose_synthesis(pools: Sequence[SynthesisPool], target: ResponseFormat, name: str | None = None) -> SynthesisPool:
+    """The pool whose format is the target's; failing that, or while that has nothing warm, one to convert from.
+
+    Raises:
+        NotFound: No pool is called `name`.
+        InvalidInput: No pool's audio can be converted to the target.
+    """
+    able = [pool for pool in _named(pools, name) if pool.format == target.audio or pool.format.is_raw]
+    if not able:
+        raise InvalidInput(
+            f"response_format {target.name!r} cannot be made from the pools there are; add one with a PCM outputFormat",
+            param="response_format",
+            code="unsupported_format",
+        )
+    able.sort(key=lambda pool: _loss(pool.format, target.audio))
+    return _first_warm(able)
+
+
+def _loss(made: AudioFormat, wanted: AudioFormat) -> tuple[bool, bool, bool, int]:
+    """How much is lost by converting: nothing, then little from PCM, more from companded or slower audio."""
+    return (
+        made != wanted,
+        made.codec is not Codec.PCM,
+        made.sample_rate_hz < wanted.sample_rate_hz,
+        abs(made.sample_rate_hz - wanted.sample_rate_hz),
+    )
+
+
+def choose_recognition(
+    pools: Sequence[RecognitionPool], language: str | None, default_language: str, name: str | None = None
+) -> RecognitionPool:
+    """The pool that understands the language, a warm one first.
+
+    Raises:
+        NotFound: No pool is called `name`.
+        InvalidInput: No pool understands the language.
+    """
+    named = _named(pools, name)
+    wanted = language or default_language
+    able = [pool for pool in named if matching_language(wanted, pool.settings.languages)]
+    if not able and language is None:
+        able = list(named)
+    if not able:
+        raise _unknown_language(language or "", named)
+    able.sort(key=lambda pool: _detour(pool, wanted))
+    return _first_warm(able)
+
+
+def _detour(pool: RecognitionPool, wanted: str) -> tuple[bool, bool]:
+    return (
+        matching_language(wanted, pool.settings.languages) != wanted,
+        pool.settings.language_mode is LanguageMode.DETECT,
+    )
+
+
+def matching_language(wanted: str, languages: Sequence[str]) -> str | None:
+    """The tag among `languages` that `wanted` means: itself, or for a language alone ("en") its first region."""
+    folded = wanted.casefold().replace("_", "-")
+    for tag in languages:
+        if tag.casefold() == folded:
+            return tag
+    if "-" in folded:
+        return None
+    return next((tag for tag in languages if tag.casefold().split("-")[0] == folded), None)
+
+
+def _unknown_language(language: str, pools: Sequence[RecognitionPool]) -> InvalidInput:
+    known = ", ".join(sorted({tag for pool in pools for tag in pool.settings.languages}))
+    return InvalidInput(
+        f"language {language[:20]!r} is not recognised here; known are {known}",
+        param="language",
+        code="unsupported_language",
+    )
+
+
+def _named(pools: Sequence[SpeechPool[C]], name: str | None) -> Sequence[SpeechPool[C]]:
+    if not pools:
+        raise NotFound("no pool of this kind is configured", param="pool", code="pool_not_found")
+    if name is None:
+        return pools
+    for pool in pools:
+        if pool.name == name:
+            return [pool]
+    known = ", ".join(pool.name for pool in pools)
+    raise NotFound(f"there is no such pool {name[:64]!r}; known are {known}", param="pool", code="pool_not_found")
+
+
+def _first_warm(pools: Sequence[SpeechPool[C]]) -> SpeechPool[C]:
+    if len(pools) == 1:
+        return pools[0]
+    return next((pool for pool in pools if pool.is_warm), pools[0])

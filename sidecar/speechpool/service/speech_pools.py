@@ -1,0 +1,271 @@
+"""Pools of speech clients: one `WarmableResourcePool` for each pool of the settings, with the engine's hooks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from speechpool.errors import SettingsError
+from speechpool.formats import AudioFormat, Codec, output_format
+from speechpool.pools import AllocationTier, Lease, WarmableResourcePool
+from speechpool.service.caps import PoolCaps
+from speechpool.settings import PoolKind, PoolSettings
+from speechpool.speech.engine import (
+    Client,
+    Engine,
+    LanguageMode,
+    RecognitionClient,
+    RecognitionProfile,
+    SynthesisClient,
+    SynthesisProfile,
+)
+
+__all__ = ["RecognitionPool", "SpeechPool", "SynthesisPool", "Use", "input_format", "make_pool"]
+
+C = TypeVar("C", bound=Client)
+PoolObserver = Callable[..., None]
+
+_PREFERRED_INPUT = AudioFormat(Codec.PCM, 16_000)  # what recognisers are trained on
+
+
+@dataclass(slots=True)
+class Use(Generic[C]):
+    """One client in use.
+
+    Args:
+        client: The client.
+        tier: How it was come by.
+        wait_seconds: How long it was waited for.
+        lease: The pool's own handle.
+    """
+
+    client: C
+    tier: AllocationTier
+    wait_seconds: float
+    lease: Lease[C]
+
+    def discard(self) -> None:
+        """Close the client when the use ends, instead of using it again."""
+        self.lease.discard()
+
+
+class SpeechPool(Generic[C]):
+    """A named pool of clients of one kind and one format.
+
+    Args:
+        settings: The pool's settings.
+        audio_format: What its clients make, or take.
+        create: Makes a client.
+        clock: Monotonic seconds.
+        observe: Called with the pool's events.
+    """
+
+    def __init__(
+        self,
+        settings: PoolSettings,
+        audio_format: AudioFormat,
+        create: Callable[[], Awaitable[C]],
+        *,
+        clock: Callable[[], float],
+        observe: PoolObserver,
+    ) -> None:
+        self.settings = settings
+        self.format = audio_format
+        self.caps = PoolCaps(
+            settings.name,
+            clock,
+            characters=settings.max_characters_per_minute,
+            audio_seconds=settings.max_audio_seconds_per_minute,
+        )
+        self._create = create
+        self._uses = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+        self.pool: WarmableResourcePool[C] = WarmableResourcePool(
+            factory=self._make,
+            name=settings.name,
+            warm_fn=_warm,
+            reset_fn=_reset,
+            close_fn=_close,
+            on_event=observe,
+            **settings.keywords(),
+        )
+
+    @property
+    def name(self) -> str:
+        """The pool's name in the settings."""
+        return self.settings.name
+
+    @property
+    def kind(self) -> PoolKind:
+        """Whether it speaks or listens."""
+        return self.settings.kind
+
+    @property
+    def short_kind(self) -> str:
+        """The kind in three letters: "tts" or "stt"."""
+        return "tts" if self.kind is PoolKind.TEXT_TO_SPEECH else "stt"
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a warm client is idle now."""
+        return bool(self.pool.snapshot()["warm_pool_size"])
+
+    async def until_unused(self) -> None:
+        """Wait until nobody has a client of it, or waits for one."""
+        await self._unused.wait()
+
+    async def _make(self) -> C:
+        client = await self._create()
+        # A client that dies while idle must leave the stock before somebody asks for it.
+        client.on_lost(lambda: _forget(self.pool, client))
+        return client
+
+    @asynccontextmanager
+    async def use(self, session_id: str | None = None) -> AsyncIterator[Use[C]]:
+        """A client, the session's own where one is named; given back at the end, closed if it cannot serve again.
+
+        Raises:
+            PoolError: As `WarmableResourcePool.acquire` does.
+        """
+        self._uses += 1
+        self._unused.clear()
+        try:
+            async with self._use(session_id) as use:
+                yield use
+        finally:
+            self._uses -= 1
+            if not self._uses:
+                self._unused.set()
+
+    @asynccontextmanager
+    async def _use(self, session_id: str | None) -> AsyncIterator[Use[C]]:
+        async with self.pool.session(session_id or "") as lease:
+            if lease.session_id is not None and lease.tier is not AllocationTier.DEDICATED:
+                # A session that only leases hold ends with them; joined like this it stays until it is let go.
+                await self.pool.acquire_for_session(lease.session_id)
+            try:
+                yield Use(lease.resource, lease.tier, lease.wait_seconds, lease)
+            finally:
+                if not lease.resource.is_reusable:
+                    lease.discard()
+
+    async def hold(self, session_id: str) -> AllocationTier:
+        """Let the session have a client of its own from now on."""
+        _, tier = await self.pool.acquire_for_session(session_id)
+        return tier
+
+    async def let_go(self, session_id: str) -> bool:
+        """End the session in this pool; True if it was there."""
+        return await self.pool.release_for_session(session_id)
+
+    def reconfigure(self, settings: PoolSettings) -> PoolSettings:
+        """Apply settings of the same shape; the old ones.
+
+        Raises:
+            SettingsError: A value is out of bounds; nothing was changed.
+        """
+        self.pool.reconfigure(**settings.keywords())
+        self.caps.resize(
+            characters=settings.max_characters_per_minute, audio_seconds=settings.max_audio_seconds_per_minute
+        )
+        old, self.settings = self.settings, settings
+        return old
+
+    def stop_refilling(self) -> None:
+        """Make no client that nobody asks for, and close those that are idle."""
+        self.pool.reconfigure(warm_pool_size=0, warm_pool_max=None)
+
+    def describe(self) -> dict[str, Any]:
+        """The pool's snapshot, with what its clients are."""
+        return {
+            **self.pool.snapshot(),
+            "kind": self.kind.value,
+            "format": {"codec": self.format.codec.value, "sample_rate_hz": self.format.sample_rate_hz},
+            **self._describe_languages(),
+            "caps": {
+                "max_characters_per_minute": self.settings.max_characters_per_minute,
+                "max_audio_seconds_per_minute": self.settings.max_audio_seconds_per_minute,
+            },
+        }
+
+    def _describe_languages(self) -> dict[str, Any]:
+        if self.kind is PoolKind.TEXT_TO_SPEECH:
+            return {}
+        return {"languages": list(self.settings.languages), "language_mode": self.settings.language_mode.value}
+
+
+SynthesisPool = SpeechPool[SynthesisClient]
+RecognitionPool = SpeechPool[RecognitionClient]
+
+
+def make_pool(
+    engine: Engine, settings: PoolSettings, *, clock: Callable[[], float], observe: PoolObserver
+) -> SynthesisPool | RecognitionPool:
+    """The pool that `settings` describe, not yet prepared.
+
+    Raises:
+        SettingsError: The engine cannot make such clients.
+    """
+    if settings.kind is PoolKind.TEXT_TO_SPEECH:
+        audio_format = _synthesis_format(engine, settings)
+        profile = SynthesisProfile(format=audio_format)
+        return SpeechPool(
+            settings, audio_format, lambda: engine.create_synthesizer(profile), clock=clock, observe=observe
+        )
+    heard = _recognition_profile(engine, settings)
+    return SpeechPool(settings, heard.format, lambda: engine.create_recognizer(heard), clock=clock, observe=observe)
+
+
+def _synthesis_format(engine: Engine, settings: PoolSettings) -> AudioFormat:
+    wanted = output_format(settings.output_format)
+    made = engine.capabilities.output_formats
+    if wanted not in made:
+        known = ", ".join(sorted(f"{each.codec} {each.sample_rate_hz} Hz" for each in made))
+        raise SettingsError(
+            f"pools.{settings.name}.outputFormat = {settings.output_format!r}: engine {engine.name!r} does not make "
+            f"it; it makes {known}"
+        )
+    return wanted
+
+
+def _recognition_profile(engine: Engine, settings: PoolSettings) -> RecognitionProfile:
+    able = engine.capabilities
+    # An engine that names no languages decides when it is asked.
+    unknown = [tag for tag in settings.languages if able.languages and tag not in able.languages]
+    if unknown:
+        raise SettingsError(
+            f"pools.{settings.name}.languages = {', '.join(unknown)}: engine {engine.name!r} does not recognise it; "
+            f"it recognises {', '.join(sorted(able.languages))}"
+        )
+    mode = LanguageMode(settings.language_mode.value)
+    if mode is LanguageMode.DETECT and not able.language_detection:
+        raise SettingsError(
+            f"pools.{settings.name}.languageMode = Detect: engine {engine.name!r} detects no languages; use Single"
+        )
+    return RecognitionProfile(format=input_format(engine), languages=settings.languages, language_mode=mode)
+
+
+def input_format(engine: Engine) -> AudioFormat:
+    """The format that recognition clients of this engine are fed with."""
+    formats = engine.capabilities.input_formats
+    if _PREFERRED_INPUT in formats:
+        return _PREFERRED_INPUT
+    return max((each for each in formats if each.codec is Codec.PCM), key=lambda each: each.sample_rate_hz)
+
+
+def _forget(pool: WarmableResourcePool[C], client: C) -> None:
+    pool.invalidate(client)
+
+
+async def _warm(client: Client) -> bool:
+    return await client.warm()
+
+
+async def _reset(client: Client) -> None:
+    await client.clear_session_state()
+
+
+async def _close(client: Client) -> None:
+    await client.close()

@@ -1,0 +1,310 @@
+"""Utterances: text to the audio that a caller asked for, event by event."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from speechpool.audio.formats import response_format
+from speechpool.errors import EngineTimeout
+from speechpool.formats import AudioFormat
+from speechpool.service.clauses import Clause
+from speechpool.service.context import Context
+from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop, within
+from speechpool.service.events import AudioBytes, Played, SpeakEvent, SpeechSummary
+from speechpool.service.played import CHARACTERS_PER_SECOND, PlayedAccount
+from speechpool.service.requests import SpeakOptions, check_speed
+from speechpool.service.selection import choose_synthesis
+from speechpool.service.sessions import Activity
+from speechpool.service.speech_pools import SynthesisPool, Use
+from speechpool.service.streams import EventStream
+from speechpool.settings import PoolKind
+from speechpool.speech.engine import (
+    AudioChunk,
+    Bookmark,
+    Speaking,
+    SpeechEvent,
+    SynthesisClient,
+    Utterance,
+    Viseme,
+    WordBoundary,
+)
+
+__all__ = ["MAX_BUFFERED_BYTES", "UtteranceStream"]
+
+MAX_BUFFERED_BYTES = 256 * 1024
+"""Audio that may wait for the consumer: 5 s of 24 kHz PCM."""
+
+_MARK_WEIGHT = 64  # bytes that an event without audio counts for in the buffer
+
+
+class UtteranceStream(EventStream[SpeakEvent]):
+    """One text on its way to being audio. Made by `SpeechService.speak()`.
+
+    Args:
+        context: What all uses share.
+        options: How it is to be said.
+        text: What is to be said; None where it comes later.
+        is_ssml: Whether `text` is an SSML document.
+
+    Raises:
+        InvalidInput: An option is wrong.
+        EngineUnavailable: The engine is not open.
+        PoolClosed: The service is draining.
+    """
+
+    def __init__(self, context: Context, options: SpeakOptions, text: Clause | None, *, is_ssml: bool = False) -> None:
+        context.check_open()
+        check_speed(options.speed)
+        super().__init__(context, Activity.SPEAKING, options.session_id, MAX_BUFFERED_BYTES)
+        self._options = options
+        self._text = text
+        self._is_ssml = is_ssml
+        self._target = response_format(options.response_format, options.sample_rate_hz)
+        self._voice = context.engine.resolve_voice(options.voice or context.settings.default_voice)
+        self._account = PlayedAccount(CHARACTERS_PER_SECOND * options.speed)
+        self._characters = len(text.text) if text else 0
+        self._clause_at_seconds = 0.0
+        self._clause_has_audio = False
+        self._clause_attempts = 0
+        self._held: list[SpeakEvent] = []  # what came before the first audio of a clause: another client may redo it
+        self._engine_seconds = 0.0
+        self._bytes_sent = 0
+        self._played_seconds = 0.0
+        self.attempts = 0
+        self.first_byte_seconds: float | None = None
+
+    @property
+    def response_format(self) -> str:
+        """Name of the format that comes out."""
+        return self._target.name
+
+    @property
+    def content_format(self) -> AudioFormat:
+        """The audio in it, with its rate."""
+        return self._target.audio
+
+    def played(self, seconds: float | None = None) -> Played:
+        """What went out so far, and which text that was.
+
+        Args:
+            seconds: How far a player of the consumer's own has come; None for all that was handed over.
+        """
+        if seconds is None:
+            return self._account.up_to(self._played_seconds)
+        return self._account.up_to(max(0.0, min(seconds, self._played_seconds)))
+
+    async def cancel(self) -> Played:
+        """Stop now; the summary is the only event that follows. Safe at any time, from any task.
+
+        Returns:
+            What went out.
+        """
+        began_at = self._context.clock()
+        was_active = self.is_active
+        played = self.played()
+        await self._cancel_now()
+        if was_active:
+            self._context.metrics.canceled(self.pool, self._context.clock() - began_at)
+        return played
+
+    # --- before the task ---
+
+    def _admit(self) -> None:
+        self._speech_pool = self._choose_pool()
+        self._transcoder = self._context.codecs.transcoder(self._speech_pool.format, self._target)
+        self._speech_pool.caps.admit(self._characters)
+
+    def _choose_pool(self) -> SynthesisPool:
+        """The session's own pool if that can serve, because its client is there; else the best."""
+        pools = self._context.pools.synthesis
+        bound = self._claim.bound_pool(PoolKind.TEXT_TO_SPEECH)
+        for pool in pools if self._options.pool is None else ():
+            if pool is bound and (pool.format.is_raw or pool.format == self._target.audio):
+                return pool
+        return choose_synthesis(pools, self._target, self._options.pool)
+
+    # --- the task ---
+
+    async def _work(self) -> None:
+        limit_seconds = self._context.settings.utterance_timeout_seconds
+        message = f"the utterance took longer than utterance_timeout_seconds = {limit_seconds:g}"
+        async with within(limit_seconds, message), self._transcoder:
+            await self._say_all()
+            await self._put_audio(await self._transcoder.finish())
+
+    async def _say_all(self) -> None:
+        """Say clause after clause with one client; another takes over where it fails before a clause's first audio."""
+        clause: Clause | None = None
+        while True:
+            async with self._speech_pool.use(self._session_id) as use:
+                self._take_client(use)
+                clause = await self._say_with(use, clause)
+            if clause is None:
+                return
+
+    def _take_client(self, use: Use[SynthesisClient]) -> None:
+        self.attempts += 1
+        self._claim.bind(self._speech_pool, use.tier.value)
+        self._acquired(self._speech_pool.name, use.tier.value, use.wait_seconds)
+
+    async def _say_with(self, use: Use[SynthesisClient], clause: Clause | None) -> Clause | None:
+        """Say `clause` and those after it; the one that another client must say, or None when all is said."""
+        clause = clause or await self._next_clause()
+        while clause:
+            try:
+                await self._say(use, clause)
+            except RETRIED as error:
+                use.discard()
+                if self._clause_has_audio or self._clause_attempts >= MAX_ATTEMPTS:
+                    raise
+                self._context.metrics.retried(self._speech_pool.name, error)
+                return clause
+            self._clause_attempts = 0
+            clause = await self._next_clause()
+        return None
+
+    async def _next_clause(self) -> Clause | None:
+        """What is to be said next; None at the end."""
+        text, self._text = self._text, None
+        return text
+
+    async def _say(self, use: Use[SynthesisClient], clause: Clause) -> None:
+        self._begin(clause)
+        speaking = use.client.speak(self._utterance(clause))
+        try:
+            await self._relay(speaking, clause)
+        except BaseException:
+            await stop(speaking, use)
+            raise
+        self._account.end(self._transcoder.seconds_in)
+
+    def _begin(self, clause: Clause) -> None:
+        self._clause_at_seconds = self._transcoder.seconds_in
+        self._clause_has_audio = False
+        if self._clause_attempts:
+            self._account.restart(self._clause_at_seconds)
+        else:
+            self._account.begin(clause.text, is_ssml=self._is_ssml, at_seconds=self._clause_at_seconds)
+        self._clause_attempts += 1
+        self._held = list(self._opening(clause))
+
+    def _opening(self, clause: Clause) -> Sequence[SpeakEvent]:  # noqa: ARG002 - for the streams of several clauses
+        """What is told before a clause."""
+        return ()
+
+    def _utterance(self, clause: Clause) -> Utterance:
+        return Utterance(
+            text=clause.text,
+            is_ssml=self._is_ssml,
+            voice=self._voice,
+            speed=self._options.speed,
+            style=self._options.style,
+            word_boundaries=True,  # whoever barges in wants to know which text went out
+            visemes=self._options.visemes,
+        )
+
+    async def _relay(self, speaking: Speaking, clause: Clause) -> None:
+        """Pass the engine's events on; each is awaited as long as the settings say, the consumer's own time not counted."""
+        events = aiter(speaking)
+        clock = self._context.clock
+        settings = self._context.settings
+        first_due_at = clock() + settings.first_chunk_timeout_seconds
+        deadline = asyncio.timeout(None)
+        try:
+            async with deadline:
+                while True:
+                    asked_at = clock()
+                    gap_due_at = asked_at + settings.chunk_gap_timeout_seconds
+                    deadline.reschedule(gap_due_at if self._clause_has_audio else first_due_at)
+                    event = await anext(events, None)
+                    deadline.reschedule(None)
+                    self._engine_seconds += clock() - asked_at
+                    if event is None:
+                        return
+                    await self._pass_on(event, clause)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise self._silence() from None
+
+    def _silence(self) -> EngineTimeout:
+        settings = self._context.settings
+        if self._clause_has_audio:
+            return EngineTimeout(f"no audio for chunk_gap_timeout_seconds = {settings.chunk_gap_timeout_seconds:g}")
+        limit_seconds = settings.first_chunk_timeout_seconds
+        return EngineTimeout(f"no first audio within first_chunk_timeout_seconds = {limit_seconds:g}")
+
+    async def _pass_on(self, event: SpeechEvent, clause: Clause) -> None:
+        if isinstance(event, AudioChunk):
+            await self._pass_audio(event.data)
+            return
+        mark = self._shifted(event, clause)
+        if isinstance(mark, WordBoundary):
+            self._account.word(replace(mark, text_offset=mark.text_offset - clause.offset))
+            if not self._options.word_boundaries:
+                return
+        if self._clause_has_audio:
+            await self._put(mark)
+        else:
+            self._held.append(mark)
+
+    def _shifted(self, event: WordBoundary | Viseme | Bookmark, clause: Clause) -> WordBoundary | Viseme | Bookmark:
+        """The event with its place in all audio and all text of the stream."""
+        at_seconds = event.audio_offset_seconds + self._clause_at_seconds
+        if isinstance(event, WordBoundary):
+            return replace(event, audio_offset_seconds=at_seconds, text_offset=event.text_offset + clause.offset)
+        return replace(event, audio_offset_seconds=at_seconds)
+
+    async def _pass_audio(self, data: bytes) -> None:
+        if not self._clause_has_audio:
+            self._clause_has_audio = True
+            for event in self._held:
+                await self._put(event)
+            self._held = []
+        await self._put_audio(await self._transcoder.feed(data))
+
+    async def _put_audio(self, data: bytes) -> None:
+        if not data:
+            return
+        if self.first_byte_seconds is None:
+            self.first_byte_seconds = self.seconds
+        await self._buffer.put((AudioBytes(data), self._transcoder.seconds_out), len(data))
+
+    async def _put(self, event: SpeakEvent) -> None:
+        await self._buffer.put((event, self._transcoder.seconds_out), _MARK_WEIGHT)
+
+    # --- the end ---
+
+    def _on_taken(self, event: SpeakEvent, mark: float) -> None:
+        if isinstance(event, AudioBytes):
+            self._bytes_sent += len(event.data)
+            self._played_seconds = mark
+
+    def _count(self) -> None:
+        made_seconds = self._transcoder.seconds_in
+        characters = self._characters
+        self._speech_pool.caps.count_audio(made_seconds)
+        if not made_seconds:
+            self._speech_pool.caps.give_back(characters)
+            characters = 0
+        self._context.metrics.spoke(self, characters=characters, audio_seconds=made_seconds, rtf=self._rtf())
+
+    def _rtf(self) -> float | None:
+        made_seconds = self._transcoder.seconds_in
+        return self._engine_seconds / made_seconds if made_seconds else None
+
+    def _summary(self) -> SpeechSummary:
+        return SpeechSummary(
+            outcome=self.outcome,
+            pool=self.pool,
+            tier=self.tier,
+            wait_seconds=self.wait_seconds,
+            first_byte_seconds=self.first_byte_seconds,
+            audio_seconds=self._played_seconds,
+            characters=self._characters,
+            bytes_sent=self._bytes_sent,
+            seconds=self.seconds,
+            rtf=self._rtf(),
+            attempts=self.attempts,
+            played=self.played(),
+        )
