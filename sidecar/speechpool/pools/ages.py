@@ -38,7 +38,7 @@ class Ages(Generic[T]):
     def set_lifetime(self, item: Item[T]) -> None:
         """Set when a client is too old, from the settings in force."""
         limit = self._engine.settings.max_lifetime_sec
-        item.lives_until = NEVER if limit is None else item.made_at + limit * item.jitter
+        item.live_until(NEVER if limit is None else item.made_at + limit * item.jitter)
 
     def renew(self) -> None:
         """Judge every client by changed limits, with fresh jitter."""

@@ -32,7 +32,10 @@ class Changes:
                 while not condition():
                     future = asyncio.get_running_loop().create_future()
                     self._waiting.add(future)
-                    await future
+                    try:
+                        await future
+                    finally:
+                        self._waiting.discard(future)
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -41,6 +41,11 @@ class Circuit:
         self.retry_at = 0.0
         return was_open
 
+    def reset(self) -> None:
+        """Forget what went wrong."""
+        self.failures = 0
+        self.retry_at = 0.0
+
     def is_open(self, settings: PoolSettings) -> bool:
         """Whether so many creations failed in a row that only probes are left."""
         return self.failures >= settings.circuit_failures

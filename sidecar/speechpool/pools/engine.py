@@ -1,11 +1,14 @@
 """What a pool runs on: one clock, one timer, tasks of its own, and the one place that decides what is missing."""
 
 import asyncio
+import contextlib
 import logging
 import random
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from enum import Enum
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from .ages import Ages
@@ -30,6 +33,7 @@ logger = logging.getLogger("speechpool.pools")
 
 T = TypeVar("T")
 NEVER = float("inf")
+_HERE = str(Path(__file__).parent)
 
 
 class Life(Enum):
@@ -52,6 +56,42 @@ class Engine(Generic[T]):
         clock: Seconds, never going back; the running loop's time by default.
         rng: Source of jitter.
     """
+
+    __slots__ = (
+        "_clock",
+        "_loop",
+        "_on_event",
+        "_timer",
+        "_told",
+        "ages",
+        "changes",
+        "circuit",
+        "cycle_at",
+        "due",
+        "hooks",
+        "idle_limit",
+        "life",
+        "lifecycle",
+        "maker",
+        "mark",
+        "name",
+        "noted",
+        "now",
+        "pace",
+        "peak",
+        "pool",
+        "queue",
+        "returns",
+        "rng",
+        "sessions",
+        "settings",
+        "short_since",
+        "sizer",
+        "stats",
+        "stock",
+        "tasks",
+        "watched",
+    )
 
     def __init__(
         self,
@@ -85,37 +125,48 @@ class Engine(Generic[T]):
         self.tasks: set[asyncio.Task[Any]] = set()
         self.due = -NEVER  # the first call comes by `tend`, which finds out what is due when
         self.watched = settings.leak_after_sec is not None
+        self.noted = self.watched  # each grant is logged or its place remembered
         self.mark = 0  # a grant that leaves fewer idle than this has consequences
         self.idle_limit = 0  # a release that finds as many idle does not stock
         self.short_since: float | None = None
         self.cycle_at = NEVER
         self.now: Callable[[], float] = clock or self._first_now
         self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._on_event = on_event
         self._timer: asyncio.TimerHandle | None = None
         self._told = PoolState.NEW
 
     # --- clock, timer, tasks, events
 
-    def bind(self) -> None:
-        """Take the running loop's clock as the pool's own, unless one was given."""
-        if self._clock is None:
-            loop = asyncio.get_running_loop()
-            # A loop with the standard library's own time() is read without the detour; 30 ns of each acquire.
-            standard = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
-            self.now = time.monotonic if standard else loop.time
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop, whose clock is the pool's own unless one was given."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            if self._clock is None:
+                # A loop with the standard library's own time() is read without the detour; 30 ns of each acquire.
+                standard = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
+                self.now = time.monotonic if standard else loop.time
+        return loop
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether the pool was used in a loop yet."""
+        return self._loop is not None
 
     def _first_now(self) -> float:
-        self.bind()
-        return self.now()
+        with contextlib.suppress(RuntimeError):  # a snapshot before there is a loop
+            return self.loop().time()
+        return 0.0
 
     def wake_at(self, when: float) -> None:
         """Have `tend` called at this time at the latest."""
-        if when >= self.due:
+        if when >= self.due or self.is_closed:
             return
         self.due = when
         self.stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, when - self.now()), self._on_timer)
+        self._timer = self.loop().call_later(max(0.0, when - self.now()), self._on_timer)
 
     def stop_timer(self) -> None:
         """Forget the timer; `due` stays as it is."""
@@ -150,24 +201,34 @@ class Engine(Generic[T]):
         self.stop_timer()
         self.due = NEVER
         self.stock.observe(observed=logger.isEnabledFor(logging.DEBUG))
+        self.noted = self.stock.observed or self.watched
         when = min(self.queue.end_waits(now), self.sessions.sweep(now), self.ages.judge(now), self._cycle(now))
         self.drive(now)
+        self.announce()
         self.wake_at(when)
 
     def drive(self, now: float) -> None:
         """Serve who can be served, begin what is missing, close what is replaced; called at every change."""
         if self.is_closed:
             return
-        self._serve(now)
-        self._refill(now)
-        for item in self.stock.replaced():
-            self.returns.close(item, self.stock.unfit(item, now) or "idle")
-        self.note_state(now)
+        stock = self.stock
+        if stock.waiters and not stock.stuck:
+            self._serve(now)
+        self.lifecycle.fill(now)
+        if stock.shortage > 0 and stock.room >= 1:
+            self._refill(now)
+        if stock.retiring:
+            for item in stock.replaced():
+                self.returns.close(item, stock.unfit(item, now) or "idle")
+            self.announce()
+        self.note_levels(now)
 
-    def follow_up(self) -> None:
-        """Follow up a grant that took the idle clients below the mark."""
-        self.peak.note(self.stock.owned)
-        self.drive(self.now())
+    def note(self, item: Item[T], tier: AllocationTier, now: float) -> None:
+        """Log a grant, and remember its place for the leak detector."""
+        if self.watched:
+            item.granted_at, item.site, item.leak_after = now, _call_site(), None
+        if self.stock.observed:
+            logger.debug("[%s] Acquired %s resource", self.name, tier.name)
 
     def place(
         self,
@@ -206,8 +267,6 @@ class Engine(Generic[T]):
 
     def _refill(self, now: float) -> None:
         stock = self.stock
-        if stock.shortage <= 0:
-            return
         free = sum(attempt.waiter is None for attempt in stock.creating)
         allowed = self.circuit.refills(self.settings, free, now)
         if not allowed and self.circuit.failures and not free:
@@ -245,10 +304,11 @@ class Engine(Generic[T]):
 
     def begin_preparing(self) -> float:
         """Note that the stock is being filled for the first time since the pool was new or shut down; the time."""
-        self.bind()
+        self.loop()
         if self.life in (Life.NEW, Life.CLOSED):
             self.life = Life.PREPARING
             self.due = -NEVER
+            self.circuit.reset()
             self.announce()
         return self.now()
 
@@ -344,21 +404,21 @@ class Engine(Generic[T]):
         has_warm = bool(self.stock.idle or self.stock.retiring)
         return has_warm or not self.stock.target or not self.is_degraded
 
-    def note_state(self, now: float) -> None:
-        """Follow up a change: the marks of the fast path, the state as told, those who wait for it."""
-        stock = self.stock
-        self.mark = max(stock.goal, len(stock.idle))
-        self.idle_limit = stock.keep_size - stock.stocked + len(stock.idle)
-        if not stock.refilling or len(stock.idle) + len(stock.retiring) >= stock.target:
-            self.short_since = None
-        elif self.short_since is None:
-            self.short_since = now
-        if self.short_since is not None and now < self._degraded_at(self.short_since):
-            self.wake_at(self._degraded_at(self.short_since))
-        self.announce()
+    def note_levels(self, now: float) -> None:
+        """Follow up a change: the most clients out at once, the marks of the fast paths, since when too few idle."""
+        stock, idle = self.stock, len(self.stock.idle)
+        self.peak.note(stock.owned)
+        self.mark = max(stock.goal, idle)
+        self.idle_limit = stock.keep_size - stock.stocked + idle
+        short = stock.refilling and idle + len(stock.retiring) < stock.target
+        if short is (self.short_since is None):
+            self.short_since = now if short else None
+            if short:
+                self.wake_at(self._degraded_at(now))
+            self.announce()
 
     def announce(self) -> None:
-        """Tell of the state if it changed."""
+        """Tell of the state if it changed, and have those who wait for it look again."""
         state = self.state
         if state is not self._told:
             old, self._told = self._told, state
@@ -369,3 +429,11 @@ class Engine(Generic[T]):
         # Before the first creation its time is unknown; the limit of one is what is known.
         span = self.sizer.creation_sec
         return since + (self.settings.create_timeout if span is None else 2 * span)
+
+
+def _call_site() -> str:
+    """Where this package was called from."""
+    frame = sys._getframe()  # noqa: SLF001  # inspect.currentframe() is the same, with None to rule out
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

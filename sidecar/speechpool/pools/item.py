@@ -38,6 +38,7 @@ class Item(Generic[T]):
         "hooks",
         "idle_since",
         "jitter",
+        "key",
         "leak_after",
         "leases",
         "lives_until",
@@ -46,6 +47,7 @@ class Item(Generic[T]):
         "made_at",
         "orphaned",
         "plain",
+        "plain_until",
         "proved_at",
         "resource",
         "session",
@@ -60,17 +62,18 @@ class Item(Generic[T]):
 
     def __init__(self, resource: T, hooks: "Hooks[T]", *, now: float, jitter: float) -> None:
         self.resource = resource
+        self.key = id(resource)
         self.hooks = hooks
         self.plain = hooks.is_plain(resource)
+        self.fit = True
+        self.dead = False
         self.made_at = self.proved_at = self.idle_since = self.used_at = self.granted_at = now
         self.jitter = jitter
-        self.lives_until = float("inf")
+        self.live_until(float("inf"))
         self.uses = 0
         self.warm = True
         self.warm_failures = 0
         self.warm_retry_at = float("inf")
-        self.fit = True
-        self.dead = False
         self.ending: str | None = None
         self.session: Hashable = None
         self.dedicated = (resource, AllocationTier.DEDICATED)
@@ -83,9 +86,14 @@ class Item(Generic[T]):
         self.site: str | None = None
         self.swift = 0
 
+    def live_until(self, when: float) -> None:
+        """Set the end of its life; until then a plain client goes back to the stock without a look."""
+        self.lives_until = when
+        self.plain_until = when if self.plain and self.fit else -float("inf")
+
     def set_swift(self, *, observed: bool) -> None:
         """Set how much a session's lookup must look at: 2 nothing, 1 `is_ready` alone, 0 everything."""
-        if observed or self.dead or self.begun_by_lease or self.hooks.check is not None:
+        if observed or self.dead or self.leases or self.begun_by_lease or self.hooks.check is not None:
             self.swift = 0
         else:
             self.swift = 2 if self.plain else 1
@@ -93,6 +101,7 @@ class Item(Generic[T]):
     def spoil(self) -> None:
         """Keep the fast paths from handing it out or stocking it again."""
         self.fit = False
+        self.plain_until = -float("inf")
         self.swift = 0
 
 

@@ -85,12 +85,13 @@ class Lease(Generic[T]):
             raise RuntimeError("a lease cannot be entered twice at once")
         began = self._engine.now()
         # No suspension after the client has its owner: nothing can come between it and the lease.
-        item, self.tier = await self._pool.obtain(self.session_id, self._timeout)
+        queue = self._engine.queue
+        item, self.tier = queue.at_once(self.session_id) or await queue.wait(self.session_id, self._timeout)
         self.wait_seconds = self._engine.now() - began
         self._item, self._use, self._discard = item, item.uses, False
         self._loop = asyncio.get_running_loop()
         if self._leak_after is not None:
-            item.leak_after = self._leak_after
+            item.leak_after, item.granted_at = self._leak_after, self._engine.now()
             self._engine.wake_at(item.granted_at + self._leak_after)
         if self.session_id is not None:
             item.begun_by_lease = item.begun_by_lease or self.tier is not AllocationTier.DEDICATED
@@ -122,6 +123,7 @@ class Lease(Generic[T]):
 def _end(
     engine: "Engine[T]", item: Item[T], session: Hashable, use: int, *, discard: bool
 ) -> "asyncio.Task[None] | None":
+    item.leak_after = None
     if session is not None:
         return engine.sessions.end_lease(item, discard=discard)
     if item.uses != use:

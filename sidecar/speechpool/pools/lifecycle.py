@@ -32,6 +32,7 @@ class Lifecycle(Generic[T]):
     def __init__(self, engine: "Engine[T]") -> None:
         self._engine = engine
         self._filling: set[asyncio.Task[None]] = set()
+        self._unfilled = 0
         self._joined = 0
 
     # --- prepare
@@ -43,14 +44,14 @@ class Lifecycle(Generic[T]):
             PoolNotReady: Fewer are warm than wanted and `strict` is set.
         """
         engine = self._engine
-        if not self._filling:
+        if not self._is_filling:
             self._begin()
         self._joined += 1
         try:
-            if self._filling:
-                await asyncio.wait(tuple(self._filling), timeout=timeout)
+            await engine.changes.until(lambda: not self._is_filling or engine.is_closed, timeout)
         except asyncio.CancelledError:
             if self._joined == 1 and engine.is_preparing:
+                self._unfilled = 0
                 engine.unprepare()
             raise
         finally:
@@ -61,17 +62,34 @@ class Lifecycle(Generic[T]):
         if strict:
             self._require_warm()
 
+    def fill(self, now: float) -> None:
+        """Begin creations that `prepare()` asked for and that the hard limits held back until now."""
+        engine = self._engine
+        while self._unfilled:
+            if not engine.may_create(now):
+                if engine.stock.room < 1 and not self._filling:
+                    self._unfilled = 0  # max_size is below the target
+                return
+            self._unfilled -= 1
+            task = engine.maker.start(None, now)
+            self._filling.add(task)
+            task.add_done_callback(self._filled)
+
+    @property
+    def _is_filling(self) -> bool:
+        return bool(self._unfilled or self._filling)
+
     def _begin(self) -> None:
         engine, now = self._engine, self._engine.begin_preparing()
-        target = engine.stock.target
-        if target:
-            logger.debug("[%s] Pre-warming %d resources...", engine.name, target)
-        for _ in range(max(0, target + len(engine.stock.waiters) - engine.stock.stocked - len(engine.stock.creating))):
-            if not engine.may_create(now):
-                break
-            self._filling.add(engine.maker.start(None, now))
-        for task in self._filling:
-            task.add_done_callback(self._filling.discard)
+        stock = engine.stock
+        self._unfilled = max(0, stock.target + len(stock.waiters) - stock.stocked - len(stock.creating))
+        if self._unfilled:
+            logger.debug("[%s] Pre-warming %d resources...", engine.name, self._unfilled)
+        engine.drive(now)
+
+    def _filled(self, task: "asyncio.Task[None]") -> None:
+        self._filling.discard(task)
+        self._engine.changes.notify()
 
     def _open(self) -> None:
         engine = self._engine
@@ -152,7 +170,7 @@ class Lifecycle(Generic[T]):
         stock.generation += 1
         engine.hooks = Hooks(engine.settings, stock.generation)
         for item in stock.items.values():
-            item.fit = False
+            item.spoil()
         for item in tuple(stock.idle):
             stock.retire(item)
         for item in tuple(stock.unwarmed):
@@ -179,9 +197,10 @@ class Lifecycle(Generic[T]):
             raise
         logger.debug("[%s] Pool shutdown complete", engine.name)
 
-    def _end_everything(self) -> set[asyncio.Task[None]]:
+    def _end_everything(self) -> "tuple[asyncio.Task[None], ...]":
         engine, stock = self._engine, self._engine.stock
-        makers = set(engine.tasks)
+        makers = tuple(engine.maker.tasks)
+        self._unfilled = 0
         engine.queue.close()
         for item in (*stock.idle, *stock.retiring, *stock.unwarmed):
             stock.remove_idle(item, ItemState.CLOSING)
@@ -191,14 +210,16 @@ class Lifecycle(Generic[T]):
             engine.sessions.end(item, discard=False)
         # What is out, or under a lease, is of an older generation from now on: closed when it comes back.
         stock.generation += 1
+        engine.hooks = Hooks(engine.settings, stock.generation)
         for item in stock.items.values():
-            item.fit = False
-        return makers & engine.maker.tasks
+            item.spoil()
+        return makers
 
     async def _wait_for_tasks(self, timeout: float) -> None:
-        tasks = self._engine.tasks
-        if tasks:
-            await asyncio.wait(tuple(tasks), timeout=timeout)
+        tasks, loop = self._engine.tasks, asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while tasks and loop.time() < deadline:
+            await asyncio.wait(tuple(tasks), timeout=deadline - loop.time())
         if tasks:
             for task in tuple(tasks):
                 task.cancel()

@@ -12,6 +12,7 @@ from .tiers import AllocationTier, ItemState
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .hooks import Hooks
 
 __all__ = ["Maker"]
 
@@ -52,13 +53,13 @@ class Maker(Generic[T]):
             if item is None:
                 return False
             if not item.warm:
-                self._stock.hand_over(item, AllocationTier.COLD, waiter, now)
+                self._hand_over(item, AllocationTier.COLD, waiter, now)
                 return True
             answer = item.hooks.begin_check(item.resource) if self.needs_check(item, now) else True
             if isinstance(answer, bool):
                 if answer:
                     item.proved_at = now
-                    self._stock.hand_over(item, AllocationTier.WARM, waiter, now)
+                    self._hand_over(item, AllocationTier.WARM, waiter, now)
                     return True
                 self.refuse(item)
             else:
@@ -71,6 +72,15 @@ class Maker(Generic[T]):
             return True  # the look at `is_ready` costs nothing
         quiet = now - max(item.idle_since, item.proved_at)
         return quiet > self._engine.settings.check_idle_over_sec
+
+    def is_sound(self, item: Item[T], now: float) -> bool:
+        """Whether an idle client can be handed out after a look at `is_ready` at most."""
+        if item.hooks.check is not None:
+            return not self.needs_check(item, now)
+        try:
+            return getattr(item.resource, "is_ready", True) is True
+        except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
+            return False
 
     def check_idle(self, item: Item[T], now: float) -> "asyncio.Task[None] | None":
         """Check a client that stays idle; the task of it when the check is asynchronous."""
@@ -103,7 +113,7 @@ class Maker(Generic[T]):
         try:
             # No suspension between the factory's return and `add`: what is made is known.
             resource = await hooks.create()
-            item = self._register(attempt, resource)
+            item = self._register(attempt, resource, hooks)
         except FAILURES as error:
             self._failed(attempt, error)
             return
@@ -117,11 +127,11 @@ class Maker(Generic[T]):
         engine.place(item, AllocationTier.COLD, loser, now)
         engine.drive(now)
 
-    def _register(self, attempt: Attempt[T], resource: T) -> Item[T]:
+    def _register(self, attempt: Attempt[T], resource: T, hooks: "Hooks[T]") -> Item[T]:
         engine, stock, now = self._engine, self._stock, self._engine.now()
         if stock.holds(resource) is not None:
             raise PoolError(f"[{engine.name}] the factory returned a client the pool already holds; return a new one")
-        item = Item(resource, engine.hooks, now=now, jitter=engine.ages.draw_jitter())
+        item = Item(resource, hooks, now=now, jitter=engine.ages.draw_jitter())
         engine.ages.set_lifetime(item)
         engine.returns.remembered.discard(resource)
         stock.add(item, attempt)
@@ -156,6 +166,7 @@ class Maker(Generic[T]):
         engine.tell("item_made", seconds=seconds)
         if engine.circuit.succeeded(engine.settings):
             engine.tell("circuit_closed")
+        engine.announce()
         engine.wake_at(engine.ages.horizon(engine.now()))
 
     def _failed(self, attempt: Attempt[T], error: BaseException) -> None:
@@ -172,6 +183,7 @@ class Maker(Generic[T]):
             engine.tell("creation_failed", error=error)
             if engine.circuit.failed(error, engine.settings, now):
                 engine.tell("circuit_opened", failures=engine.circuit.failures)
+            engine.announce()
         engine.drive(now)
 
     def _as_told(self, error: BaseException) -> BaseException:
@@ -187,6 +199,10 @@ class Maker(Generic[T]):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
+
+    def _hand_over(self, item: Item[T], tier: AllocationTier, waiter: Waiter[T], now: float) -> None:
+        if not self._stock.hand_over(item, tier, waiter, now):  # a check of the caller's made everyone go away
+            (self._stock.idle if item.warm else self._stock.unwarmed).append(item)
 
     def _pop_idle(self) -> Item[T] | None:
         stock = self._stock

@@ -1,6 +1,7 @@
 """How a caller waits: in order, with a creation of its own, until one deadline."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 __all__ = ["Queue"]
+
+logger = logging.getLogger("speechpool.pools")
 
 T = TypeVar("T")
 NEVER = float("inf")
@@ -31,6 +34,31 @@ class Queue(Generic[T]):
         self._engine = engine
         self._stock = engine.stock
         self.flights: dict[Hashable, Flight[T]] = {}
+
+    def at_once(self, session: Hashable) -> tuple[Item[T], AllocationTier] | None:
+        """The session's client, or an idle one that needs no more than a look; None if the caller has to wait."""
+        engine, stock, idle = self._engine, self._stock, self._stock.idle
+        if session is not None:
+            held = engine.sessions.lookup(session)
+            if held is not None:
+                held.lookups += 1
+                if stock.observed:
+                    logger.debug("[%s] Acquired DEDICATED resource for session %s...", engine.name, str(session)[:8])
+                return held, AllocationTier.DEDICATED
+        now = engine.now()
+        if now >= engine.due:
+            engine.tend(now)
+        engine.sizer.arrivals.append(now)
+        if not idle or stock.waiters or not (idle[-1].plain or engine.maker.is_sound(idle[-1], now)):
+            return None
+        item = idle.pop()
+        stock.own(item, session, now)
+        engine.stats.warm += 1
+        if len(idle) < engine.mark:
+            engine.drive(now)
+        if engine.noted:
+            engine.note(item, AllocationTier.WARM, now)
+        return item, AllocationTier.WARM
 
     async def wait(self, session: Hashable, timeout: float | None) -> tuple[Item[T], AllocationTier]:
         """Wait for a client; its owner is registered when this returns.
@@ -55,7 +83,7 @@ class Queue(Generic[T]):
         except PoolError:
             stats.failures["rejected"] += 1
             raise
-        waits = ticket.wanted
+        waits = not ticket.future.done()
         try:
             # The only suspension: until here the caller is not registered, after it the client has its owner.
             item, tier = await ticket.future
@@ -73,6 +101,8 @@ class Queue(Generic[T]):
         if waits:
             stats.waited(self._engine.now() - began)
         stats.allocated(tier)
+        if self._engine.noted:
+            self._engine.note(item, tier, self._engine.now())
         return item, tier
 
     def end_waits(self, now: float) -> float:
@@ -114,10 +144,12 @@ class Queue(Generic[T]):
             raise ValueError(f"timeout must be a number of seconds or None, got {seconds!r}")
         self._admit(session, seconds)
         deadline = NEVER if seconds is None else now + seconds
-        ticket: Ticket[T] = Ticket(asyncio.get_running_loop().create_future(), deadline, seconds)
+        ticket: Ticket[T] = Ticket(self._engine.loop().create_future(), deadline, seconds)
         self._join(session, ticket)
-        self._engine.drive(now)
-        if ticket.wanted:
+        if not self._stock.stuck:
+            self._engine.resize(now)
+            self._engine.drive(now)
+        if deadline < self._engine.due and ticket.wanted:
             self._engine.wake_at(deadline)
         return ticket
 

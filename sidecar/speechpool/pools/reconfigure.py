@@ -42,7 +42,8 @@ def reconfigure(engine: "Engine[T]", changes: Mapping[str, object]) -> dict[str,
         engine.sessions.forget()
     if changed & HOOK_FIELDS:
         engine.lifecycle.renew_generation()
-    engine.tend(now)
+    if engine.has_loop:
+        engine.tend(now)
     if changed:
         engine.tell("reconfigured", changes=tuple(sorted(changed)))
     return before

@@ -43,6 +43,9 @@ class Returns(Generic[T]):
         """Take back whatever a caller gives: a client it holds, one it gave before, a stranger, or None."""
         if resource is None:
             return None
+        item = self._stock.out.get(id(resource))
+        if item is not None and not discard and self._pass_on(item):
+            return None
         item = self._stock.holds(resource)
         if item is None and resource not in self.remembered:
             return self._foreign(resource)
@@ -56,6 +59,19 @@ class Returns(Generic[T]):
             return None
         return self.turn_in(item, keep=True, discard=discard)
 
+    def is_clean(self, item: Item[T], now: float) -> bool:
+        """Whether a client can go back as it is, after a look at its attributes at most."""
+        return now < item.plain_until or (
+            item.fit and now < item.lives_until and item.hooks.is_untouched(item.resource)
+        )
+
+    def _pass_on(self, item: Item[T]) -> bool:
+        """Hand a client that needs nothing done straight to who waits longest; False if more is to be done."""
+        stock, now = self._stock, self._engine.now()
+        if not stock.waiters or stock.creating or not self.is_clean(item, now):
+            return False
+        return stock.pass_on(item, now)
+
     def turn_in(self, item: Item[T], *, keep: bool, discard: bool = False) -> Rest:
         """Take in a client that was just disowned.
 
@@ -65,8 +81,8 @@ class Returns(Generic[T]):
             discard: Close it without a reset.
         """
         rest: Rest
-        if discard:
-            rest = self.close(item, "discard")
+        if discard or item.dead:
+            rest = self.close(item, "discard" if discard else "invalid")
         else:
             try:
                 reset = item.hooks.reset(item.resource)
@@ -76,6 +92,9 @@ class Returns(Generic[T]):
                 if reset is not None:
                     return self._engine.spawn(self._finish_reset(item, reset, keep=keep), "reset")
                 rest = self._settle(item, keep=keep)
+                stock = self._stock
+                if stock.idle and stock.idle[-1] is item and not (stock.retiring or stock.waiters):
+                    return None  # one more idle and no less room: nothing can be missing for it
         self._engine.drive(self._engine.now())
         return rest
 

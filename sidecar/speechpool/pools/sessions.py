@@ -33,19 +33,19 @@ class Sessions(Generic[T]):
         self._engine = engine
         self._stock = engine.stock
 
-    def lookup(self, session: Hashable, now: float) -> Item[T] | None:
+    def lookup(self, session: Hashable) -> Item[T] | None:
         """The client the session holds, also from its grace; a client that is of no use any more is closed."""
         stock = self._stock
-        item = stock.sessions.get(session) or stock.expired.get(session)
+        item = stock.sessions.get(session)
+        if item is None and stock.expired:
+            item = stock.expired.get(session)
         if item is None:
             return None
         if item.dead or not item.hooks.is_usable_in_session(item.resource):
             self._replace(item)
             return None
         if session in stock.expired:
-            stock.revive(session, now)
-            item.lookups_seen = item.lookups
-        item.used_at = now
+            stock.revive(session, self._engine.now())
         return item
 
     def touch(self, session: Hashable, now: float) -> bool:
@@ -84,7 +84,7 @@ class Sessions(Generic[T]):
         self._stock.disown(item, ItemState.LEASED if leases else ItemState.RESETTING)
         if leases:
             # Whoever is in the middle of using it is not cut off; the last lease turns it in.
-            item.ending = "discard" if discard else None
+            item.ending = "discard" if discard else item.ending
             item.orphaned = True
             return None
         return self._engine.returns.turn_in(item, keep=recycle, discard=discard)
@@ -93,6 +93,7 @@ class Sessions(Generic[T]):
         """End one lease of a session; the last one ends a session that a lease began, or that ended meanwhile."""
         item.leases -= 1
         item.used_at = self._engine.now()
+        item.set_swift(observed=self._stock.observed)
         if item.orphaned:
             if item.leases:
                 return None
@@ -104,6 +105,25 @@ class Sessions(Generic[T]):
         if discard or (item.begun_by_lease and not item.leases):
             return self.end(item, discard=discard)
         return None
+
+    def restock(self, session: Hashable, resource: T | None) -> bool:
+        """End a session whose client needs nothing done and goes straight to the idle ones; False if more is to do."""
+        engine, stock = self._engine, self._stock
+        item = stock.sessions.get(session)
+        if item is None or not item.swift or not engine.settings.recycle_sessions:
+            return False
+        if item.flight is not None or (resource is not None and resource is not item.resource):
+            return False
+        now = engine.now()
+        if stock.waiters or len(stock.idle) >= engine.idle_limit or not engine.returns.is_clean(item, now):
+            return False
+        del stock.sessions[session]
+        item.session = None
+        item.idle_since = now
+        if item.lookups:
+            self._count_lookups(item)
+        stock.idle.append(item)
+        return True
 
     def forget(self) -> None:
         """Make every session's client an anonymous one, as session awareness is off now."""

@@ -73,7 +73,7 @@ class Stock(Generic[T]):
 
     def add(self, item: Item[T], attempt: Attempt[T]) -> None:
         """Take up the client that an attempt's factory returned; it is warming."""
-        self.items[id(item.resource)] = item
+        self.items[item.key] = item
         self.passing[item] = ItemState.WARMING
         self.warming.add(attempt)
 
@@ -84,20 +84,20 @@ class Stock(Generic[T]):
 
     def own(self, item: Item[T], session: Hashable, now: float) -> None:
         """Register the owner of a client that is in no place."""
-        self.passing.pop(item, None)
+        if self.passing:
+            self.passing.pop(item, None)
         item.uses += 1
         item.session = session
         item.granted_at = item.used_at = now
         if session is None:
-            self.out[id(item.resource)] = item
+            self.out[item.key] = item
         else:
             self.sessions[session] = item
             item.set_swift(observed=self.observed)
-        self.peak.note(self.owned)
 
     def disown(self, item: Item[T], state: ItemState) -> bool:
         """Take a client from whoever has it, on its way to another place; whether anyone had it."""
-        if self.out.pop(id(item.resource), None) is None:
+        if self.out.pop(item.key, None) is None:
             if item.session is None:
                 return False
             for held in (self.sessions, self.expired):
@@ -122,7 +122,7 @@ class Stock(Generic[T]):
     def forget(self, item: Item[T]) -> None:
         """Drop the record of a client that is closed."""
         del self.passing[item]
-        del self.items[id(item.resource)]
+        del self.items[item.key]
 
     def expire(self, session: Hashable, now: float) -> None:
         """Set a stale session's client apart, until its return or the end of its grace."""
@@ -187,13 +187,11 @@ class Stock(Generic[T]):
         return False
 
     def head(self) -> Waiter[T] | None:
-        """The caller who waits longest, out of the queue now; those who gave up are skipped."""
-        while self.waiters:
-            waiter, _ = self.waiters.popitem(last=False)
+        """The caller who waits longest, out of the queue now; those who gave up are left for their own tasks."""
+        for waiter in self.waiters:
             if waiter.wanted:
+                del self.waiters[waiter]
                 return waiter
-            # Its own task takes it out a moment later; its attempt is free from now on.
-            self._tie(None, waiter)
         return None
 
     def hand_over(self, item: Item[T], tier: AllocationTier, loser: Waiter[T] | None, now: float) -> bool:
@@ -210,11 +208,26 @@ class Stock(Generic[T]):
         if waiter is None:
             return False
         spare = waiter.attempt
-        self._tie(None, waiter)
-        if spare is not None and loser is not None and loser is not waiter and loser.attempt is None:
-            self._tie(spare, loser)
+        if spare is not None:
+            self._tie(None, waiter)
+            if loser is not None and loser is not waiter and loser.attempt is None:
+                self._tie(spare, loser)
         self.own(item, waiter.session, now)
         waiter.give(item, tier)
+        return True
+
+    def pass_on(self, item: Item[T], now: float) -> bool:
+        """Move a client from its anonymous owner to the head of the queue; False if nobody waits."""
+        if item.session is not None:
+            return False
+        waiter = self.head()
+        if waiter is None:
+            return False
+        del self.out[item.key]
+        if waiter.attempt is not None:
+            self._tie(None, waiter)
+        self.own(item, waiter.session, now)
+        waiter.give(item, AllocationTier.COLD)
         return True
 
     # --- the idle ones
@@ -260,6 +273,13 @@ class Stock(Generic[T]):
             yield item
 
     # --- what is missing
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing can be done for those who wait: nothing idle, no creation to share, no room for one."""
+        if self.max_size is None or self.creating or self.idle or self.retiring or self.unwarmed:
+            return False
+        return len(self.items) >= self.max_size
 
     @property
     def goal(self) -> int:

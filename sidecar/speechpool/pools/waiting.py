@@ -26,7 +26,8 @@ class Ticket(Waiter[T]):
     def __init__(
         self, future: "asyncio.Future[tuple[Item[T], AllocationTier]]", deadline: float, seconds: float | None
     ) -> None:
-        super().__init__()
+        self.session = None
+        self.attempt = None
         self.future = future
         self.deadline = deadline
         self.seconds = seconds

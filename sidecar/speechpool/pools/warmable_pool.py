@@ -1,30 +1,21 @@
 """The pool that keeps clients warm, for anonymous callers and for sessions."""
 
 import asyncio
-import logging
 import random
-import sys
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack
 
 from .engine import Engine
-from .item import Item
 from .lease import Lease
 from .reconfigure import reconfigure
-from .returns import Rest
 from .settings import PoolChanges, PoolOptions, PoolSettings
 from .snapshot import ItemFacts, item_facts, snapshot
 from .tiers import AllocationTier, PoolState
 
 __all__ = ["WarmableResourcePool"]
 
-logger = logging.getLogger("speechpool.pools")
-
 T = TypeVar("T")
-
-_HERE = str(Path(__file__).parent)
 
 
 class WarmableResourcePool(Generic[T]):
@@ -157,14 +148,22 @@ class WarmableResourcePool(Generic[T]):
             PoolClosed: The pool is shut down.
             Exception: The factory's, if this caller's own creation failed.
         """
-        item = self._take()
-        if item is None:
-            item, _ = await self._wait(None, timeout)
-        else:
-            self._out[id(item.resource)] = item
-            item.uses += 1
-            if len(self._idle) < self._engine.mark:
-                self._engine.follow_up()
+        # What obtain() does, without its calls: they cost as much as all of this.
+        engine, idle = self._engine, self._idle
+        now = engine.now()
+        if now >= engine.due:
+            engine.tend(now)
+        self._arrivals.append(now)
+        if not idle or self._waiters or not (idle[-1].plain or engine.maker.is_sound(idle[-1], now)):
+            return (await engine.queue.wait(None, timeout))[0].resource
+        item = idle.pop()
+        self._out[item.key] = item
+        item.uses += 1
+        engine.stats.warm += 1
+        if len(idle) < engine.mark:
+            engine.drive(now)
+        if engine.noted:
+            engine.note(item, AllocationTier.WARM, now)
         return item.resource
 
     async def release(self, resource: T | None, *, discard: bool = False) -> None:
@@ -176,14 +175,23 @@ class WarmableResourcePool(Generic[T]):
             resource: The client.
             discard: Close it: it is broken.
         """
-        rest = self._give_back(resource, discard)
+        engine, key = self._engine, id(resource)
+        item = self._out.get(key)
+        if item is not None and not discard and not self._waiters and len(self._idle) < engine.idle_limit:
+            now = engine.now()
+            if now < item.plain_until or engine.returns.is_clean(item, now):
+                del self._out[key]
+                item.idle_since = now
+                self._idle.append(item)
+                return
+        rest = engine.returns.release(resource, discard=discard)
         if rest is not None:
             # The pool's own task goes on if this caller is cancelled.
             await asyncio.shield(rest)
 
     def release_nowait(self, resource: T | None, *, discard: bool = False) -> None:
         """`release()` that does not wait for an asynchronous reset or close."""
-        self._give_back(resource, discard)
+        self._engine.returns.release(resource, discard=discard)
 
     def lease(self, timeout: float | None = None, *, leak_after_sec: float | None = None) -> Lease[T]:
         """An `async with` block with a client: acquired at its begin, released at its end.
@@ -218,7 +226,9 @@ class WarmableResourcePool(Generic[T]):
                     return held.dedicated
             except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
                 held.swift = 0
-        item, tier = await self.obtain(session_id, timeout)
+        queue = self._engine.queue
+        session = session_id if session_id and self._engine.settings.session_awareness else None
+        item, tier = queue.at_once(session) or await queue.wait(session, timeout)
         if item.begun_by_lease:
             item.begun_by_lease = False  # from now on it is this caller who ends the session
             item.set_swift(observed=self._engine.stock.observed)
@@ -238,6 +248,8 @@ class WarmableResourcePool(Generic[T]):
         if not session_id or not engine.settings.session_awareness:
             await self.release(resource, discard=discard)
             return not session_id or resource is not None
+        if not discard and engine.sessions.restock(session_id, resource):
+            return True
         found, rests = engine.sessions.release(session_id, resource, discard=discard)
         for rest in rests:
             if rest is not None:
@@ -263,24 +275,6 @@ class WarmableResourcePool(Generic[T]):
     def touch(self, session_id: Hashable) -> bool:
         """Count a session as used now, also one that went stale a while ago; whether there is one."""
         return self._engine.sessions.touch(session_id, self._engine.now())
-
-    async def obtain(self, session_id: Hashable, timeout: float | None) -> tuple[Item[T], AllocationTier]:
-        """What leases and the acquires of sessions share; for this package only."""
-        engine = self._engine
-        session = session_id if session_id and engine.settings.session_awareness else None
-        if session is not None:
-            held = engine.sessions.lookup(session, engine.now())
-            if held is not None:
-                held.lookups += 1
-                if engine.stock.observed:
-                    logger.debug("[%s] Acquired DEDICATED resource for session %s...", engine.name, str(session)[:8])
-                return held, AllocationTier.DEDICATED
-        item = None if session in engine.queue.flights else self._take()
-        if item is None:
-            return await self._wait(session, timeout)
-        engine.stock.own(item, session, item.used_at)
-        engine.follow_up()
-        return item, AllocationTier.WARM
 
     # --- upkeep
 
@@ -355,68 +349,3 @@ class WarmableResourcePool(Generic[T]):
     def items(self) -> list[ItemFacts]:
         """The facts of every client, oldest first."""
         return item_facts(self._engine)
-
-    # --- fast paths
-
-    def _take(self) -> Item[T] | None:
-        """An idle client that needs no more than a look; without an owner yet, so the caller must not suspend."""
-        engine = self._engine
-        now = engine.now()
-        if now >= engine.due:
-            engine.tend(now)
-        self._arrivals.append(now)
-        idle = self._idle
-        if not idle or self._waiters:
-            return None
-        item = idle[-1]
-        if not item.plain and not self._is_sound(item, now):
-            return None
-        idle.pop()
-        item.used_at = now
-        engine.stats.warm += 1
-        if engine.stock.observed or engine.watched:
-            self._note(item, AllocationTier.WARM)
-        return item
-
-    def _is_sound(self, item: Item[T], now: float) -> bool:
-        if item.hooks.check is not None:
-            return not self._engine.maker.needs_check(item, now)
-        try:
-            return getattr(item.resource, "is_ready", True) is True
-        except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
-            return False
-
-    def _give_back(self, resource: T | None, discard: bool) -> Rest:
-        engine, idle = self._engine, self._idle
-        item = self._out.get(id(resource))
-        if item is None or discard or not item.fit or self._waiters or len(idle) >= engine.idle_limit:
-            return engine.returns.release(resource, discard=discard)
-        now = engine.now()
-        if now >= item.lives_until or not (item.plain or item.hooks.is_untouched(resource)):
-            return engine.returns.release(resource, discard=discard)
-        del self._out[id(resource)]
-        item.idle_since = now
-        idle.append(item)
-        return None
-
-    async def _wait(self, session: Hashable, timeout: float | None) -> tuple[Item[T], AllocationTier]:
-        item, tier = await self._engine.queue.wait(session, timeout)
-        self._note(item, tier)
-        return item, tier
-
-    def _note(self, item: Item[T], tier: AllocationTier) -> None:
-        engine = self._engine
-        item.granted_at = item.used_at
-        if engine.watched:
-            item.site = _call_site()
-            item.leak_after = None
-        if engine.stock.observed:
-            logger.debug("[%s] Acquired %s resource", engine.name, tier.name)
-
-
-def _call_site() -> str:
-    """Where this package was called from."""
-    frame = sys._getframe()  # noqa: SLF001  # inspect.currentframe() may be None for mypy alone
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
