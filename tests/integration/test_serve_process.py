@@ -182,6 +182,8 @@ class TestEnd:
                 speech.read()
 
         round_trip()
+        with speaking(sidecar):  # its format starts a codec worker, which stays
+            pass
         sidecar.settled()
         descriptors, workers = sidecar.open_fds(), len(sidecar.worker_pids())
 

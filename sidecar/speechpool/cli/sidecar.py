@@ -16,6 +16,7 @@ from speechpool.cli.listeners import Listeners
 from speechpool.cli.signals import Signals
 from speechpool.cli.unix_socket import claim_socket
 from speechpool.config import ConfigStore, FileWatcher
+from speechpool.config.store import Outcome, Update
 from speechpool.logs import set_level
 from speechpool.service.service import SpeechService
 from speechpool.settings import Settings
@@ -80,7 +81,12 @@ async def _serve(store: ConfigStore, service: SpeechService, signals: Signals, s
         await service.apply(old, new)
         set_level(new.log_level)
 
-    store.bind(apply)
+    def count(update: Update) -> None:
+        service.metrics.set_config_generation(str(update.source), update.generation)
+        if update.outcome is Outcome.REJECTED:
+            service.metrics.config_error(str(update.source))
+
+    store.bind(apply, count)
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(_tell_when_ready(service, started_at), name="tell when ready")]

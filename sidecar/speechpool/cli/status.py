@@ -151,13 +151,17 @@ def _session_row(session: dict[str, Any]) -> Sequence[object]:
     return (
         session["id"],
         session["state"],
-        session["tts_pool"] or "-",
-        session["stt_pool"] or "-",
+        _client(session["tts"]),
+        _client(session["stt"]),
         f"{session['age_seconds']:.0f} s",
         f"{session['idle_seconds']:.0f} s",
         session["utterances"],
         session["recognitions"],
     )
+
+
+def _client(client: dict[str, str] | None) -> str:
+    return f"{client['pool']} ({client['tier']})" if client else "-"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
