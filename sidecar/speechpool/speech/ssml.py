@@ -1,0 +1,179 @@
+"""SSML and plain text as they come from callers: checked, read without trusting them, and wrapped.
+
+Expat reads the XML, and a document type is refused before anything in it is read: so there are no entities to expand
+and nothing is ever fetched.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from speechpool.errors import InvalidInput
+
+__all__ = ["ElementEnd", "ElementStart", "SsmlPart", "SsmlText", "check_text", "escape", "parse", "spoken_text", "wrap"]
+
+_SILENT_ELEMENTS = frozenset({"desc", "lexicon", "meta", "metadata"})
+"""Their content says something about the document, not to the listener (SSML 1.1, sections 3.1.4, 3.1.5, 3.3.3)."""
+
+_MAX_DEPTH = 64  # guess: hand-written and generated documents alike stay below 10
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
+
+
+@dataclass(frozen=True, slots=True)
+class SsmlText:
+    """Text to speak, up to the next element or reference.
+
+    Args:
+        text: The characters, references resolved.
+        start: Index of the first of them in the document.
+        end: Index behind the last of them in the document; `end - start` differs from `len(text)` for a reference.
+    """
+
+    text: str = field(repr=False)
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ElementStart:
+    """A start tag; names keep their prefix, as in "mstts:express-as" and "xml:lang"."""
+
+    name: str
+    attributes: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ElementEnd:
+    """An end tag."""
+
+    name: str
+
+
+SsmlPart = SsmlText | ElementStart | ElementEnd
+
+
+def check_text(text: str) -> None:
+    """Refuse characters that nobody can speak: controls (tab and line ends excepted) and lone surrogates.
+
+    Raises:
+        InvalidInput: There is one; the message has its code point and position.
+    """
+    found = _FORBIDDEN.search(text)
+    if found:
+        raise InvalidInput(
+            f"input has the control character U+{ord(found[0]):04X} at position {found.start()}; remove it",
+            param="input",
+            code="invalid_characters",
+        )
+
+
+def escape(text: str) -> str:
+    """The text as XML character data, also safe in a quoted attribute."""
+    return text.translate(_ESCAPES)
+
+
+def wrap(text: str, *, voice: str, language: str) -> str:
+    """Plain text as a whole SSML document.
+
+    Args:
+        text: Checked by `check_text`.
+        voice: The engine's own name of the voice.
+        language: The voice's BCP 47 tag.
+    """
+    return (
+        f'<speak version="1.0" xmlns="http://www.w3.org/2001/10/synthesis" xml:lang="{escape(language)}">'
+        f'<voice name="{escape(voice)}">{escape(text)}</voice></speak>'
+    )
+
+
+def parse(document: str) -> list[SsmlPart]:
+    """The parts of an SSML document, in order, without the content of elements that are not spoken.
+
+    Raises:
+        InvalidInput: It has forbidden characters, is not well-formed XML, has a document type, is nested deeper than
+            64 elements, or its root is not `speak` (param `input`, code `invalid_ssml` or `invalid_characters`).
+    """
+    check_text(document)
+    return _Reader(document).parts()
+
+
+def spoken_text(document: str) -> str:
+    """The text of an SSML document without its markup.
+
+    Raises:
+        InvalidInput: As `parse`.
+    """
+    return "".join(part.text for part in parse(document) if isinstance(part, SsmlText))
+
+
+class _Reader:
+    """One pass of expat over one document."""
+
+    def __init__(self, document: str) -> None:
+        self._document = document
+        self._bytes = document.encode()
+        self._parts: list[SsmlPart] = []
+        self._open: list[str] = []
+        self._at_byte = 0
+        self._at_character = 0
+        self._parser = self._make_parser()
+
+    def _make_parser(self) -> expat.XMLParserType:
+        # The encoding given here wins over one that the document declares: it is a str, so a declaration is history.
+        parser = expat.ParserCreate("utf-8")
+        parser.buffer_text = False  # one call per run of text, so that each has its own position
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.StartDoctypeDeclHandler = self._doctype
+        return parser
+
+    def parts(self) -> list[SsmlPart]:
+        try:
+            self._parser.Parse(self._bytes, True)
+        except expat.ExpatError as error:
+            reason = expat.ErrorString(error.code)
+            raise _invalid(f"{reason} at line {error.lineno}, column {error.offset}") from None
+        return self._parts
+
+    def _doctype(self, *_: object) -> None:
+        raise _invalid("a document type is not allowed; remove <!DOCTYPE …>")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if not self._open and name != "speak":
+            raise _invalid("the root element must be <speak>")
+        if len(self._open) >= _MAX_DEPTH:
+            raise _invalid(f"elements are nested deeper than {_MAX_DEPTH}")
+        self._open.append(name)
+        self._parts.append(ElementStart(name, attributes))
+
+    def _end(self, name: str) -> None:
+        self._open.pop()
+        self._parts.append(ElementEnd(name))
+
+    def _text(self, text: str) -> None:
+        if not _SILENT_ELEMENTS.isdisjoint(self._open):
+            return
+        start = self._position()
+        end = start + len(text)
+        if self._document[start:end] != text:  # a reference, or a line end that XML normalises
+            end = self._reference_end(start)
+        self._parts.append(SsmlText(text, start, end))
+
+    def _position(self) -> int:
+        """Index of the current event's first character in the document."""
+        byte = self._parser.CurrentByteIndex
+        self._at_character += len(self._bytes[self._at_byte : byte].decode())
+        self._at_byte = byte
+        return self._at_character
+
+    def _reference_end(self, start: int) -> int:
+        if self._document[start] == "&":
+            return self._document.index(";", start) + 1
+        return start + (2 if self._document.startswith("\r\n", start) else 1)
+
+
+def _invalid(reason: str) -> InvalidInput:
+    return InvalidInput(f"input is not valid SSML: {reason}", param="input", code="invalid_ssml")
