@@ -17,7 +17,7 @@ _TUNING = {"fwdflat": False, "maxhmmpf": 3000, "maxwpf": 5, "ds": 2, "topn": 2}
 70 ms after its last audio, and no more wrong words."""
 
 _HINT_WEIGHT = 100.0
-"""How much likelier a hint is than a word of average frequency; the recordings give the same text from 100 to 10,000."""
+"""How much likelier a hint is than an average word; from 100 to 10,000 the recordings give the same text."""
 
 _MAX_PRONUNCIATIONS = 4
 _GRAMMAR, _HINTS = "grammar", "hints"
@@ -75,7 +75,7 @@ class Sphinx:
 
     # --- a recognition --------------------------------------------------------------------------------------------
 
-    def unknownself._words(self, sentences: Sequence[str]) -> list[str]:
+    def unknown_words(self, sentences: Sequence[str]) -> list[str]:
         """The words that the dictionary lacks, each once, in order."""
         words = dict.fromkeys(word for sentence in sentences for word in self._words(sentence))
         return [word for word in words if not self._knows(word)]
