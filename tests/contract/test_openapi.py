@@ -7,13 +7,13 @@ import httpx
 import jsonschema
 import pytest
 from jsonschema import Draft202012Validator
+from tests.integration.api import Api, serving
+from tests.integration.test_http_transcriptions import wav
 
 from speechpool.errors import AuthenticationFailed, EngineFailed, EngineTimeout, Throttled
 from speechpool.settings import Settings
 from speechpool.web.app import ROUTES
 from speechpool.web.openapi import document
-from tests.integration.api import Api, serving
-from tests.integration.test_http_transcriptions import wav
 
 DOCUMENT = document(Settings(), "1")
 

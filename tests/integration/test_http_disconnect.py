@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-
 from tests.integration.api import Api, eventually, serving
 
 BODY = {"input": "Hello there, this is long enough for several chunks.", "voice": "one", "response_format": "pcm"}

@@ -8,11 +8,11 @@ import wave
 
 import httpx
 import pytest
+from tests.fakes import audio_of, makers_of
+from tests.integration.api import Api, eventually, fast_engine, serving
 
 from speechpool.errors import AuthenticationFailed, EngineFailed, InvalidInput, Throttled
 from speechpool.formats import AudioFormat, Codec
-from tests.fakes import audio_of, makers_of
-from tests.integration.api import Api, eventually, fast_engine, serving
 
 PCM = AudioFormat(Codec.PCM, 24_000)
 BODY = {"input": "Hello there.", "voice": "one", "model": "tts-1", "response_format": "pcm"}

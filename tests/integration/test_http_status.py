@@ -1,7 +1,8 @@
 """Models, voices, pools, config, readiness, docs, and the telemetry listener."""
 
-from speechpool.errors import EngineUnavailable
 from tests.integration.api import fast_engine, serving
+
+from speechpool.errors import EngineUnavailable
 
 
 async def test_models_are_the_pools():

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from tests.integration.api import serving
 
 from speechpool.web.access import TcpAccess
-from tests.integration.api import serving
 
 ACCESS = TcpAccess(token="a-token-of-some-length", allowed_origins=("http://app.example",))
 TOKEN = {"authorization": "Bearer a-token-of-some-length"}

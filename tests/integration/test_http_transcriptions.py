@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.fakes import sound
+from tests.integration.api import Api, eventually, fast_engine, serving
 
 from speechpool.audio.wav import wav_header
 from speechpool.errors import EngineFailed
 from speechpool.formats import AudioFormat, Codec
-from tests.fakes import sound
-from tests.integration.api import Api, eventually, fast_engine, serving
 
 PCM_16K = AudioFormat(Codec.PCM, 16_000)
 SPOKEN = sound(1.0) + sound(0.6, 0) + sound(0.5)  # two segments

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-
 from tests.integration.api import Api, eventually, serving
 from tests.integration.test_http_transcriptions import transcribe, wav
 
@@ -72,7 +71,7 @@ async def test_an_upload_that_stands_still_is_408():
 
 
 async def test_an_upload_that_drips_is_408():
-    async with serving(environ={"SPEECHPOOL_UPLOAD_TIMEOUT": "0.3"}) as api:
+    async with serving(environ={"SPEECHPOOL_UPLOAD_TIMEOUT": "0.3", "SPEECHPOOL_UPLOAD_STALL": "0.3"}) as api:
         reader, writer = await begin(api)
         status = asyncio.create_task(status_of(reader))
         while not status.done():
@@ -83,7 +82,7 @@ async def test_an_upload_that_drips_is_408():
 
 
 async def test_a_json_body_that_does_not_come_is_408():
-    async with serving(environ={"SPEECHPOOL_UPLOAD_TIMEOUT": "0.2"}) as api:
+    async with serving(environ={"SPEECHPOOL_UPLOAD_TIMEOUT": "0.2", "SPEECHPOOL_UPLOAD_STALL": "0.2"}) as api:
         reader, writer = await asyncio.open_unix_connection(str(api.socket))
         writer.write(b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         assert await status_of(reader) == 408
@@ -91,11 +90,11 @@ async def test_a_json_body_that_does_not_come_is_408():
 
 
 async def test_all_uploads_together_are_bounded():
-    environ = {"SPEECHPOOL_MAX_UPLOAD_BYTES": "100000", "SPEECHPOOL_MAX_UPLOAD_TOTAL_BYTES": "150000"}
+    environ = {"SPEECHPOOL_MAX_UPLOAD_BYTES": "100000", "SPEECHPOOL_MAX_UPLOAD_TOTAL_BYTES": "100000"}
     async with serving(environ=environ) as api:
         _, first = await begin(api)
         write_chunk(first, b"\0" * 90_000)
-        await eventually(lambda: api.state.uploads.held_bytes >= 80_000)
+        await eventually(lambda: api.state.uploads.held_bytes >= 60_000)
         reader, second = await begin(api)
         write_chunk(second, b"\0" * 90_000)
         assert await status_of(reader) == 429

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.fakes import sound
+from tests.integration.api import PATIENCE_SECONDS, Api, eventually, fast_engine, serving
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from speechpool.errors import EngineFailed
-from tests.fakes import sound
-from tests.integration.api import PATIENCE_SECONDS, Api, eventually, fast_engine, serving
 
 PATH = "/v1/recognize/stream"
 SILENCE = sound(0.6, 0)

@@ -19,17 +19,16 @@ TIER = "X-SpeechPool-Tier"
 logger = logging.getLogger("speechpool.access")
 
 _VALID_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-_KEY = "speechpool_request_id"
+_KEY: web.RequestKey[str] = web.RequestKey("request_id", str)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 
 def request_id(request: web.BaseRequest) -> str:
     """The request's id: the client's own where it is harmless in a header and a log, else a new one."""
-    known = request.get(_KEY)
-    if known is None:
+    if (known := request.get(_KEY)) is None:
         sent = request.headers.get(REQUEST_ID, "")
         known = request[_KEY] = sent if _VALID_ID.fullmatch(sent) else f"req_{os.urandom(12).hex()}"
-    return str(known)
+    return known
 
 
 @web.middleware

@@ -16,10 +16,12 @@ class TextInbox:
     """Text that came for an utterance and was not handed to the service yet.
 
     Args:
+        piece_characters: The most characters that the service takes at a time.
         limit_characters: The most characters that may wait.
     """
 
-    def __init__(self, limit_characters: int) -> None:
+    def __init__(self, *, piece_characters: int, limit_characters: int) -> None:
+        self._piece_characters = piece_characters
         self._limit_characters = limit_characters
         self._waiting: deque[str | None] = deque()  # None: speak what came so far
         self._waiting_characters = 0
@@ -36,7 +38,8 @@ class TextInbox:
         if self._waiting_characters > self._limit_characters:
             message = f"at most {self._limit_characters} characters of an utterance may wait to be spoken"
             raise InvalidInput(message, param="text", code="input_too_long")
-        if self._waiting and (last := self._waiting[-1]) is not None:
+        last = self._waiting[-1] if self._waiting else None
+        if last is not None and len(last) + len(text) <= self._piece_characters:
             self._waiting[-1] = last + text
         else:
             self._waiting.append(text)

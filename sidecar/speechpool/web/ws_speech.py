@@ -62,7 +62,7 @@ class SpeechConversation:
         self._is_accepting = True
         self._close_code: int = WSCloseCode.OK
         self._made_ids = 0
-        self._canceled_ids: deque[str] = deque(maxlen=2 * MAX_TURNS)
+        self._broken_ids: deque[str] = deque(maxlen=2 * MAX_TURNS)
         self._take: dict[str, Callable[[Fields], None]] = {
             "config": self._take_config,
             "speak": self._take_speak,
@@ -138,14 +138,13 @@ class SpeechConversation:
     def _take_text(self, fields: Fields) -> None:
         text = fields.text("text", required=True)
         turn_id = fields.text("id")
-        if turn_id in self._canceled_ids:
-            return  # it was on its way when its utterance was canceled
+        if turn_id in self._broken_ids:
+            return  # it was on its way when its utterance was canceled or failed
         turn = self._open_turn(turn_id)
         if turn is None:
             options = self._options(fields)
             fields.refuse_unknown()
-            limit = self._state.settings.max_input_characters
-            turn = self._accept(turn_id, options, TextInbox(limit))
+            turn = self._accept(turn_id, options, self._inbox())
         fields.refuse_unknown()
         assert turn.inbox is not None
         try:
@@ -201,6 +200,11 @@ class SpeechConversation:
         if options.session_id is not None:
             check_session_id(options.session_id)
 
+    def _inbox(self) -> TextInbox:
+        settings = self._state.settings
+        longest = max(settings.max_input_characters, settings.max_ssml_characters)
+        return TextInbox(piece_characters=settings.max_input_characters, limit_characters=longest)
+
     def _open_turn(self, turn_id: str | None) -> Turn | None:
         """The utterance that takes text: the one named, else the newest."""
         found = None
@@ -245,7 +249,7 @@ class SpeechConversation:
         if wanted is not None and not turns:
             raise InvalidInput("no utterance with this id waits or is under way", param="id", code="unknown_id")
         for turn in turns:
-            self._canceled_ids.append(turn.id)
+            self._broken_ids.append(turn.id)
             if turn.task is not None:
                 turn.task.cancel()
             else:
@@ -255,6 +259,7 @@ class SpeechConversation:
     def _fail(self, turn: Turn, error: Exception) -> None:
         """End a turn with an error of its own."""
         turn.error = turn.error or error
+        self._broken_ids.append(turn.id)
         if turn.inbox is not None:
             turn.inbox.finish()
         if turn.task is not None:
