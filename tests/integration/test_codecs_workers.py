@@ -51,8 +51,14 @@ def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+async def open_files() -> int:
+    """Sockets that were let go of are closed in the loop's next round."""
+    await asyncio.sleep(0)
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - pathlib has nothing that counts
 
 
 # --- many streams --------------------------------------------------------------------------------------------------
@@ -85,6 +91,16 @@ async def test_a_stream_that_is_not_fed_holds_up_no_other(codecs):
     async with codecs.converter(PCM_24K, MULAW) as idle:
         await idle.feed(tone(24_000, 0.5))
         assert len(await run(codecs.converter(PCM_24K, MULAW), tone(24_000))) == 8_000
+
+
+async def test_a_worker_has_one_thread_however_many_streams(codecs):
+    """FFmpeg's filter graphs and numpy's linear algebra would each take a thread for every processor."""
+    async with contextlib.AsyncExitStack() as stack:
+        for name in ("mp3", "opus", "aac", "flac", "wav") * 2:
+            stream = await stack.enter_async_context(codecs.transcoder(PCM_16K, response_format(name)))
+            await stream.feed(noise(4_000))
+        (pid,) = workers(codecs)[:1]
+        assert threads(pid) == 1
 
 
 # --- failures ------------------------------------------------------------------------------------------------------
@@ -209,7 +225,7 @@ async def test_a_worker_in_use_is_not_idle():
 async def test_closing_ends_everything_and_leaves_nothing():
     async with Codecs() as codecs:
         await run(codecs.converter(PCM_24K, MULAW), tone(24_000))  # imports of the first use open files for good
-    before = open_files()
+    before = await open_files()
     codecs = Codecs(workers=3)
     streams = [codecs.converter(PCM_24K, MULAW) for _ in range(20)]
     await asyncio.gather(*(stream.open() for stream in streams))
@@ -224,20 +240,20 @@ async def test_closing_ends_everything_and_leaves_nothing():
     assert EngineFailed in {type(result) for result in results}
     assert len(pids) == 3
     assert all([await gone(pid) for pid in pids])
-    assert open_files() == before
+    assert await open_files() == before
     with pytest.raises(EngineFailed, match="closed"):
         codecs.converter(PCM_24K, MULAW)
 
 
 async def test_closing_while_a_worker_starts_leaves_nothing():
-    before = open_files()
+    before = await open_files()
     codecs = Codecs()
     opening = asyncio.create_task(codecs.converter(PCM_24K, MULAW).open())
     await asyncio.sleep(0)
     await codecs.close()
     with pytest.raises(EngineFailed, match="closed"):
         await opening
-    assert open_files() == before
+    assert await open_files() == before
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ first needs them: soxr (LGPL-2.1-or-later) and numpy for other rates and layouts
 PyAV's wheel carries FFmpeg with GPL codecs: that is why it is in the extra `codecs`, and in a process of its own.
 """
 
+import os
+
 from speechpool.audio.pipeline import Pipeline
 from speechpool.audio.protocol import Refusal, Reply, Request, StreamSpec, pack_audio
 from speechpool.workers.child import Channel, run
@@ -15,6 +17,8 @@ __all__ = ["main"]
 
 def main(channel: Channel, arguments: list[str]) -> None:  # noqa: ARG001 - every worker's main is called with both
     """Serve requests until the sidecar closes the channel."""
+    # Read when numpy is imported: its linear algebra, which nothing uses here, takes a thread for each processor.
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     streams: dict[int, Pipeline] = {}
     channel.ready()
     while True:

@@ -13,11 +13,14 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from speechpool.audio.ffmpeg import forgo_threads
 from speechpool.audio.protocol import DecodingSpec, Refusal, RefusedError
 from speechpool.audio.wav import wav_header
 from speechpool.formats import AudioFormat, Codec
 
 __all__ = ["decoded", "load"]
+
+forgo_threads()
 
 _DEMUXERS = "aac,aiff,amr,asf,au,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,w64,wav"
 """What is opened. Above all no playlist (hls, dash, concat, sdp): those make FFmpeg read other files and addresses."""
@@ -81,7 +84,6 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     stream = container.streams.audio[0]
     if stream.codec_context.name not in _DECODERS.split(","):
         raise _refused(_NOT_AUDIO)
-    stream.codec_context.thread_count = 1
     return stream
 
 

@@ -89,7 +89,7 @@ class Decoders:
             raise QuotaExceeded(message, retry_after_seconds=_WAIT_SECONDS, code="too_many_uploads") from None
         if self._closed:
             self._free.release()
-            raise EngineFailed("the codecs are closed")
+            raise _closed()
 
 
 class _Decoding:
@@ -105,7 +105,12 @@ class _Decoding:
 
     async def begin(self, upload: bytes, spec: DecodingSpec) -> None:
         """Start the process and give it the upload."""
-        await self.process.start(_START_SECONDS)
+        try:
+            await self.process.start(_START_SECONDS)
+        except WorkerDied:
+            if self._aborted:
+                raise _closed() from None
+            raise
         self.process.on_exit(self._changed.set)
         try:
             async with asyncio.timeout(self._reply_timeout_seconds):
@@ -171,7 +176,7 @@ class _Decoding:
     async def _death(self) -> SpeechPoolError:
         """Why there is no process any more."""
         if self._aborted:
-            return EngineFailed("the codecs are closed")
+            return _closed()
         await self.process.close()
         logger.warning("decoder died", extra={"pid": self.process.pid, "reason": self.process.state})
         if self.process.state.endswith(_FROM_OUTSIDE):
@@ -182,3 +187,7 @@ class _Decoding:
     def _stuck(self) -> InvalidInput:
         message = f"file could not be decoded: no audio came for {self._reply_timeout_seconds:g} s"
         return InvalidInput(message, param="file", code="invalid_audio")
+
+
+def _closed() -> EngineFailed:
+    return EngineFailed("the codecs are closed")

@@ -13,9 +13,12 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
+from speechpool.audio.ffmpeg import forgo_threads
 from speechpool.formats import Codec
 
 __all__ = ["Encoder"]
+
+forgo_threads()
 
 _PCM_BYTES = 2
 _SINK_BUFFER_BYTES = 512  # small: what the muxer has written shall not lie in a buffer
