@@ -15,6 +15,7 @@ from tests.fakes import FakeEngine
 
 from speechpool.config import ConfigStore, load
 from speechpool.service.service import SpeechService
+from speechpool.speech.engine import Engine
 from speechpool.web.access import TcpAccess
 from speechpool.web.app import make_app, make_runner
 from speechpool.web.state import WebState
@@ -31,7 +32,7 @@ class Api:
     """A server that runs."""
 
     socket: Path
-    engine: FakeEngine
+    engine: Any  # a FakeEngine, where the test gave no other
     service: SpeechService
     store: ConfigStore
     state: WebState
@@ -52,7 +53,7 @@ def fast_engine(**dials: Any) -> FakeEngine:
 
 @contextlib.asynccontextmanager
 async def serving(
-    engine: FakeEngine | None = None,
+    engine: Engine | None = None,
     environ: Mapping[str, str] | None = None,
     *,
     access: TcpAccess | None = None,
@@ -60,7 +61,8 @@ async def serving(
 ) -> AsyncIterator[Api]:
     """Run the API; every client that the engine made is closed at the end."""
     engine = engine or fast_engine()
-    store = load({"SPEECH_POOL_WARM_SIZE": "1", "SPEECHPOOL_DEFAULT_VOICE": "one", **(environ or {})})
+    voice = "one" if isinstance(engine, FakeEngine) else "alloy"
+    store = load({"SPEECH_POOL_WARM_SIZE": "1", "SPEECHPOOL_DEFAULT_VOICE": voice, **(environ or {})})
     service = SpeechService(engine, store.current)
     store.bind(service.apply)
     state = WebState(service, store)
@@ -81,7 +83,8 @@ async def serving(
         if is_ready:
             assert await service.wait_started()
         yield Api(socket, engine, service, store, state, runner, http, tcp, telemetry)
-    engine.check(all_closed=True)
+    if isinstance(engine, FakeEngine):
+        engine.check(all_closed=True)
 
 
 async def _serve(stack: contextlib.AsyncExitStack, runner: web.AppRunner, site: Callable[[], web.BaseSite]) -> None:

@@ -16,6 +16,7 @@ from speechpool.web.state import STATE
 
 __all__ = [
     "SEND_STALL_SECONDS",
+    "StreamedResponse",
     "json_body",
     "max_message_bytes",
     "note_ignored",
@@ -107,6 +108,13 @@ def note_ignored(headers: dict[str, str], ignored: Sequence[str]) -> None:
         # names come from the client: only what is harmless in a header, and not all of a flood
         names = ("".join(c if c.isascii() and c.isprintable() else "?" for c in name[:64]) for name in ignored[:16])
         headers[_WARNING] = "no effect: " + ", ".join(names)
+
+
+class StreamedResponse(web.StreamResponse):
+    """A response whose headers go out together with its first bytes: one system call less before the first audio."""
+
+    # aiohttp's own Response has the same; a version without the name would only send the headers first
+    _send_headers_immediately = False
 
 
 async def write(response: web.StreamResponse, data: bytes) -> None:

@@ -13,7 +13,7 @@ from speechpool.service.requests import SpeakRequest
 from speechpool.service.service import SpeechService
 from speechpool.service.utterances import UtteranceStream
 from speechpool.web.fields import Fields
-from speechpool.web.replies import json_body, note_ignored, speech_headers, write
+from speechpool.web.replies import StreamedResponse, json_body, note_ignored, speech_headers, write
 from speechpool.web.sse import resumed, send_events
 from speechpool.web.state import STATE
 
@@ -107,7 +107,7 @@ def _headers(request: web.Request, stream: UtteranceStream) -> dict[str, str]:
 async def _send_audio(
     request: web.Request, headers: dict[str, str], first: AudioBytes | SpeechSummary, events: AsyncIterator[Any]
 ) -> web.StreamResponse:
-    response = web.StreamResponse(headers=headers)
+    response = StreamedResponse(headers=headers)
     await response.prepare(request)
     if isinstance(first, AudioBytes):
         await write(response, first.data)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from speechpool.web.middleware import request_id
 from speechpool.web.problems import problem_of
-from speechpool.web.replies import write
+from speechpool.web.replies import StreamedResponse, write
 
 __all__ = ["SSE_HEADERS", "resumed", "send_events"]
 
@@ -34,7 +34,7 @@ async def send_events(
         headers: The response's headers, beside `SSE_HEADERS`.
         events: Each a JSON object; errors before the first should have been raised before.
     """
-    response = web.StreamResponse(headers={**headers, **SSE_HEADERS})
+    response = StreamedResponse(headers={**headers, **SSE_HEADERS})
     await response.prepare(request)
     try:
         async for event in events:

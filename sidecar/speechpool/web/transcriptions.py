@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -37,10 +38,17 @@ async def create_transcription(request: web.Request) -> web.StreamResponse:
     service = request.app[STATE].service
     async with open_form(request) as form:
         wanted = _Wanted(form, service)
-        if wanted.is_stream:
-            return await _stream(request, service, wanted)
-        transcript = await service.transcribe(wanted.request).result()
-    return _reply(request, wanted, transcript)
+        try:
+            return await _answer(request, service, wanted)
+        except InvalidInput as error:
+            wanted.give_up_prompt(error)
+            return await _answer(request, service, wanted)
+
+
+async def _answer(request: web.Request, service: SpeechService, wanted: "_Wanted") -> web.StreamResponse:
+    if wanted.is_stream:
+        return await _stream(request, service, wanted)
+    return _reply(request, wanted, await service.transcribe(wanted.request).result())
 
 
 class _Wanted:
@@ -59,7 +67,19 @@ class _Wanted:
         self.granularities = frozenset(_choice("timestamp_granularities", name, _GRANULARITIES) for name in names)
         _temperature(self._last("temperature"))
         self.ignored = [name for name in form.fields if name in _TOLERATED or name not in _USED]
+        self._explicit = tuple(dict.fromkeys([*self._lines("phrases"), *self._lines("keywords")]))
         self.request = self._request(form, service)
+
+    def give_up_prompt(self, error: InvalidInput) -> None:
+        """Go on without the hints of `prompt`: it is free text for OpenAI's models, whatever our dictionary lacks.
+
+        Raises:
+            InvalidInput: `error`, where the prompt is not to blame.
+        """
+        if error.param != "phrases" or self.request.phrases == self._explicit:
+            raise error
+        self.request = replace(self.request, phrases=self._explicit)
+        self.ignored.append("prompt")
 
     def _request(self, form: Form, service: SpeechService) -> TranscribeRequest:
         if form.file is None:
@@ -88,13 +108,12 @@ class _Wanted:
 
     def _phrases(self, service: SpeechService) -> tuple[str, ...]:
         """Hints: one a line of `phrases` and `keywords`, and OpenAI's `prompt` cut where a list of names is cut."""
-        hints = [*self._lines("phrases"), *self._lines("keywords")]
-        prompt = (part.strip() for part in re.split(r"[,;.\n]", self._last("prompt") or ""))
-        hints += [part for part in prompt if part]
+        prompt = [part.strip() for part in re.split(r"[,;.\n]", self._last("prompt") or "")]
+        hints = tuple(dict.fromkeys([*self._explicit, *filter(None, prompt)]))
         if hints and not service.engine.capabilities.phrases:
             self.ignored += [name for name in ("phrases", "keywords", "prompt") if name in self._fields]
             return ()
-        return tuple(dict.fromkeys(hints))
+        return hints
 
     def _lines(self, name: str) -> Iterable[str]:
         stripped = (line.strip() for value in self._fields.get(name, ()) for line in value.splitlines())
