@@ -87,13 +87,12 @@ def _operation(
 
 def _audio() -> Node:
     audio = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _AUDIO_TYPES}
-    events: Node = {"schema": {"type": "string", "description": "Lines `data: ` and a SpeechEvent."}}
-    spoken = _ok("The audio, as it is made.", {**audio, "text/event-stream": events}, is_speech=True)
+    spoken = _ok("The audio, as it is made.", {**audio, **_events("SpeechEvent")}, is_speech=True)
     texts = {
         "application/json": {"schema": {"anyOf": [_ref("Transcription"), _ref("VerboseTranscription")]}},
         "text/plain": _TEXT,
         "text/vtt": _TEXT,
-        "text/event-stream": {"schema": {"type": "string", "description": "Lines `data: ` and a TranscriptionEvent."}},
+        **_events("TranscriptionEvent"),
     }
     form = {"multipart/form-data": {"schema": _ref("TranscriptionRequest")}}
     return {
@@ -213,6 +212,13 @@ def _ok(text: str, content: Node, *, is_speech: bool = False) -> Node:
         names = ("X-SpeechPool-Tier", "X-SpeechPool-Wait-Ms", "Server-Timing", "X-SpeechPool-Warning")
         headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return {"description": text, "headers": headers, "content": content}
+
+
+def _events(name: str) -> Node:
+    """Server-sent events: the schema is that of one, whose data is JSON."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": _ref(name)}
+    event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    return {"text/event-stream": {"schema": event}}
 
 
 def _error(text: str) -> Node:

@@ -204,9 +204,16 @@ def _voice_list() -> Schema:
 
 
 def _session_request() -> Schema:
-    names = ("tts_pool", "stt_pool", "language", "response_format")
-    properties = {name: _nullable(_STRING) for name in names}
-    return _object(properties, optional=names)
+    properties = {
+        "tts_pool": _described(_nullable(_STRING), "The pool of the client that speaks."),
+        "stt_pool": _described(_nullable(_STRING), "The pool of the client that listens."),
+        "language": _described(_nullable(_STRING), "What it will hear: chooses the pool that listens."),
+        "response_format": _described(
+            _nullable({"type": "string", "enum": list(RESPONSE_FORMATS)}),
+            "What it will say: chooses the pool that speaks.",
+        ),
+    }
+    return _object(properties, optional=tuple(properties))
 
 
 def _session() -> Schema:
