@@ -18,14 +18,12 @@ from sidecar.wire import Wire
 from tests.integration.sidecar import Sidecar, running_sidecar
 
 RECORDINGS = Path(__file__).parents[1] / "tests" / "data" / "recordings"
-SENTENCES_READ = [  # what is said in the recordings, by the order of their names
-    "and mister john dashwood had then leisure to consider how much there might be prudently in his power"
-    + " to do for them",
-    "he was not an ill disposed young man",
-    "unless to be rather cold hearted and rather selfish is to be ill disposed",
-    "had he married a more amiable woman he might have been made still more respectable than he was",
-    "he might even have been made amiable himself",
-]
+SENTENCES_READ = """\
+and mister john dashwood had then leisure to consider how much there might be prudently in his power to do for them
+he was not an ill disposed young man
+unless to be rather cold hearted and rather selfish is to be ill disposed
+had he married a more amiable woman he might have been made still more respectable than he was
+he might even have been made amiable himself""".splitlines()  # what the recordings say, by the order of their names
 SENTENCES = "The road runs along the river and then up into the hills. Nobody had walked there since the winter. "
 FRAME_SECONDS = 0.02
 PCM_BYTES_PER_SECOND = 48_000
@@ -139,7 +137,7 @@ CONFIG = {
 }
 NOTE = """Everybody at once on one sidecar, all clients warm. A listener takes 20 ms of audio each 20 ms, without a
 buffer before it; a frame that comes more than 20 ms late is an underrun. A recognition gets a recording of a human
-voice at the speed it was spoken. The lag is the sidecar's own measure of its event loop: the bound of a histogram bucket."""
+voice at the speed it was spoken. The lag is the sidecar's own measure of its event loop: a histogram bucket's bound."""
 
 
 def targets(rows: list[dict[str, object]]) -> list[report.Target]:
