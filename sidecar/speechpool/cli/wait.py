@@ -20,7 +20,7 @@ EPILOG = """\
 example:
   speechpool serve & speechpool wait --timeout 10 && speechpool say "I am here." -o here.wav"""
 
-_PAUSE_SECONDS = 0.05  # between two questions; a guess: short beside a start, long beside the 1 ms that each costs
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.02, 0.5  # between two questions; guesses: it takes about 1 s to be ready
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +38,12 @@ def run(args: argparse.Namespace) -> int:
     started_at = time.monotonic()
     with Progress() as progress:
         while failure := _why_not(args.socket, args.timeout):
-            if time.monotonic() - started_at >= args.timeout:
+            waited_seconds = time.monotonic() - started_at
+            if waited_seconds >= args.timeout:
                 raise failure
-            progress.show(f"{time.monotonic() - started_at:.0f} s: {failure}")
-            time.sleep(_PAUSE_SECONDS)
+            progress.show(f"{waited_seconds:.0f} s: {failure}")
+            # the longer it takes, the less often: a tenth of the time so far
+            time.sleep(min(_FIRST_PAUSE_SECONDS + waited_seconds / 10, _MAX_PAUSE_SECONDS))
     if not args.quiet:
         tell(f"ready after {time.monotonic() - started_at:.1f} s")
     return 0
