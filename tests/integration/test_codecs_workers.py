@@ -163,6 +163,15 @@ async def test_a_cancelled_feed_frees_its_stream_and_spoils_no_other(codecs):
         assert workers(codecs) == (pid,)
 
 
+async def test_streams_left_half_way_do_the_worker_no_harm(codecs):
+    for name in ("mp3", "opus", "aac", "flac", "wav") * 10:
+        async with codecs.transcoder(PCM_16K, response_format(name)) as transcoder:
+            await transcoder.feed(noise(4_000))
+    (pid,) = workers(codecs)
+    assert len(await run(codecs.converter(PCM_24K, MULAW), tone(24_000))) == 8_000
+    assert workers(codecs) == (pid,)
+
+
 async def test_closing_stops_a_feed_under_way(codecs):
     async with codecs.converter(PCM_24K, MULAW) as transcoder:
         (pid,) = workers(codecs)
@@ -294,6 +303,14 @@ async def test_without_the_extra_a_compressed_format_is_refused_with_its_name(co
 @pytest.mark.parametrize("name", ["wav", "pcm", "mulaw", "alaw"])
 async def test_without_the_extra_uncompressed_formats_work(codecs, without_pyav, name):
     assert len(await run(codecs.transcoder(PCM_24K, response_format(name, 8_000)), tone(24_000))) >= 8_000
+
+
+async def test_without_soxr_other_rates_are_an_error_that_names_it(codecs, tmp_path, monkeypatch):
+    (tmp_path / "soxr.py").write_text("raise ModuleNotFoundError('No module named soxr', name='soxr')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(EngineFailed, match=r"need soxr: install speechpool\[sidecar\]"):
+        await codecs.converter(PCM_24K, PCM_16K).open()
+    assert len(await run(codecs.transcoder(PCM_24K, response_format("flac")), tone(24_000))) > 1_000
 
 
 def test_the_sidecars_own_process_loads_none_of_the_libraries():

@@ -23,19 +23,21 @@ def main(channel: Channel, arguments: list[str]) -> None:  # noqa: ARG001 - ever
     channel.ready()
     while True:
         frame = channel.receive()
-        if frame.kind == Request.CLOSE:
-            streams.pop(frame.stream, None)
-            continue
         try:
             reply = _answer(streams, frame)
         except Exception as error:  # noqa: BLE001 - whatever ails one stream must not end the others
             streams.pop(frame.stream, None)
             channel.send(frame.stream, Reply.ERROR, _refusal(error).encode())
         else:
-            channel.send(frame.stream, Reply.AUDIO, reply)
+            if reply is not None:
+                channel.send(frame.stream, Reply.AUDIO, reply)
 
 
-def _answer(streams: dict[int, Pipeline], frame: Frame) -> bytes:
+def _answer(streams: dict[int, Pipeline], frame: Frame) -> bytes | None:
+    if frame.kind == Request.CLOSE:
+        if frame.stream in streams:
+            streams.pop(frame.stream).close()
+        return None
     if frame.kind == Request.OPEN:
         streams[frame.stream] = Pipeline(StreamSpec.decode(frame.payload))
         return pack_audio(0, b"")

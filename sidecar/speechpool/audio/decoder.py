@@ -6,6 +6,7 @@ PyAV itself is BSD; its wheel carries FFmpeg with GPL codecs.
 
 import io
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import av
 from av.audio.frame import AudioFrame
@@ -32,6 +33,9 @@ _DECODERS = (
 )
 
 _GUESSED_LENGTHS = frozenset({"aac", "mp3", "amr", "mpeg", "mpegts"})  # by FFmpeg, from the bit rate
+# Titles in whatever encoding are no fault; from PyAV 19 on they never are, and there is no such argument.
+_OPEN_ARGUMENTS: Any = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+_RATES_HZ = range(4_000, 192_001)  # as in WAV; a resampler for absurd ones takes seconds and much memory (measured)
 _PCM_BYTES = 2
 _NOT_AUDIO = "file is not audio that can be decoded; send wav, mp3, m4a, mp4, mpeg, mpga, ogg, webm or flac"
 
@@ -55,14 +59,14 @@ def decoded(upload: bytes, spec: DecodingSpec) -> Iterator[bytes]:
     """
     try:
         yield from _bounded(_resampled(_frames(upload, spec), spec.sample_rate_hz), spec)
-    except (av.FFmpegError, ValueError, MemoryError):
+    except (av.FFmpegError, ValueError, LookupError, MemoryError):  # PyAV's own slips on broken files among them
         raise _refused(_NOT_AUDIO) from None
 
 
 def _frames(upload: bytes, spec: DecodingSpec) -> Iterator[AudioFrame]:
     """The frames of the first audio stream; broken packets are passed over while most are whole."""
     options = {"format_whitelist": _DEMUXERS, "codec_whitelist": _DECODERS, "protocol_whitelist": ""}
-    with av.open(io.BytesIO(upload), "r", options=options, metadata_errors="ignore") as container:
+    with av.open(io.BytesIO(upload), "r", options=options, **_OPEN_ARGUMENTS) as container:
         stream = _audio_stream(container)
         _check_declared(container, stream, spec.max_seconds)
         whole = broken = 0
@@ -82,7 +86,8 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     if not container.streams.audio:
         raise _refused(_NOT_AUDIO)
     stream = container.streams.audio[0]
-    if stream.codec_context.name not in _DECODERS.split(","):
+    # Without a context where FFmpeg does not know the codec, whatever PyAV's type says.
+    if getattr(stream.codec_context, "name", None) not in _DECODERS.split(","):
         raise _refused(_NOT_AUDIO)
     return stream
 
@@ -104,6 +109,8 @@ def _resampled(frames: Iterable[AudioFrame], sample_rate_hz: int) -> Iterator[by
     resampler: AudioResampler | None = None
     for frame in frames:
         if shape != _shape(frame):  # chained streams may change it
+            if frame.sample_rate not in _RATES_HZ:
+                raise _refused(_NOT_AUDIO)
             yield from _flushed(resampler)
             shape, resampler = _shape(frame), AudioResampler(format="s16", layout="mono", rate=sample_rate_hz)
         assert resampler is not None

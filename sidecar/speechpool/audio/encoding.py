@@ -95,8 +95,12 @@ class Encoder:
     def finish(self) -> tuple[int, bytes]:
         """Give the rest and the container's end."""
         samples, audio = self._mux(self._stream.encode(None)) if self._taken else (0, b"")
-        self._container.close()
+        self.close()
         return samples, audio + self._sink.take()
+
+    def close(self) -> None:
+        """End the container, which would otherwise write its end when it is collected; safe to repeat."""
+        self._container.close()
 
     def _frame(self, pcm: bytes) -> AudioFrame:
         frame = AudioFrame(format="s16", layout="mono", samples=len(pcm) // _PCM_BYTES)

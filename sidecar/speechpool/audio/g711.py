@@ -3,10 +3,13 @@
 `audioop` left the standard library in 3.13; `audioop-lts` is the same code as a package.
 """
 
-import audioop  # audioop-lts from 3.13 on
+import warnings
 from collections.abc import Callable
 
 from speechpool.formats import Codec
+
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # its end in 3.13 is provided for
+    import audioop
 
 __all__ = ["companding"]
 

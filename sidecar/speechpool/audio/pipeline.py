@@ -33,6 +33,9 @@ class Coder(Protocol):
     def finish(self) -> tuple[int, bytes]:
         """Give the rest."""
 
+    def close(self) -> None:
+        """Let go of what is held; safe after `finish`."""
+
 
 class Pipeline:
     """Takes whole frames of its source and gives its target's bytes; each call says how many samples they hold.
@@ -59,6 +62,10 @@ class Pipeline:
         last_samples, last_audio = self._coder.finish()
         return samples + last_samples, audio + last_audio
 
+    def close(self) -> None:
+        """End without the rest; safe after `finish`."""
+        self._coder.close()
+
 
 class _RawCoder:
     """PCM to a raw codec; holds nothing back."""
@@ -71,6 +78,9 @@ class _RawCoder:
 
     def finish(self) -> tuple[int, bytes]:
         return 0, b""
+
+    def close(self) -> None:
+        return
 
 
 class _SameRate:

@@ -32,7 +32,7 @@ def file(kind: str, seconds: float = 1.5, layout: str = "mono") -> bytes:
     """A file as other programs write it, with its length and index where the container has them."""
     muxer, codec, rate_hz = CONTAINERS[kind]
     out = io.BytesIO()
-    with av.open(out, "w", format=muxer) as container:
+    with av.open(out, "w", format=muxer, options={"fflags": "+bitexact"}) as container:  # the same bytes each time
         stream = container.add_stream(codec, rate=rate_hz, layout=layout)
         resampler = av.AudioResampler(format="s16", layout=layout, rate=rate_hz)
         frame = av.AudioFrame(format="s16", layout="mono", samples=round(rate_hz * seconds))
@@ -94,6 +94,19 @@ def test_a_file_that_is_cut_off_is_heard_as_far_as_it_goes(kind):
 def test_an_m4a_without_its_index_is_refused():
     with pytest.raises(RefusedError, match="not audio that can be decoded"):
         pcm(file("m4a")[:-200])
+
+
+def test_tags_need_not_be_utf8():
+    title = b"TIT2\0\0\0\7\0\0\3\xff\xfe\xe9abc"
+    assert len(pcm(b"ID3\3\0\0\0\0\0" + bytes([len(title)]) + title + file("mp3"))) > 1.4 * 32_000
+
+
+def test_an_absurd_rate_is_refused():
+    upload = bytearray(file("aiff"))
+    where = upload.index(b"COMM") + 16  # the rate, as an 80 bit float: exponent first
+    upload[where : where + 2] = b"\x40\x1d"  # 2 GHz
+    with pytest.raises(RefusedError, match="not audio"):
+        pcm(bytes(upload))
 
 
 def test_a_film_without_sound_is_refused():

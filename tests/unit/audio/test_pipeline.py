@@ -159,6 +159,7 @@ def first_bytes_ms(line: Pipeline, rate_hz: int, is_audio) -> int:
     for fed in itertools.count(1):
         out += line.feed(audio[(fed - 1) * step : fed * step])[1]
         if is_audio(out):
+            line.close()
             return fed * 20
     raise AssertionError
 
