@@ -42,9 +42,21 @@ check: $(STAMP) ## format, lint, types, import contracts, lock file
 	$(BIN)/lint-imports
 	$(UV) lock --check --quiet
 
+bench: $(STAMP) ## measure everything and rewrite docs/benchmarks.md
+	@for part in benchmarks/pools_*.py benchmarks/sidecar_*.py; do echo "== $$part"; PYTHONPATH=. $(BIN)/python $$part || exit 1; done
+	@$(BIN)/python benchmarks/report.py
+
+SOAK_MINUTES ?= 3
+soak: $(STAMP) ## mixed load for SOAK_MINUTES (3), steady memory and no cold call
+	@PYTHONPATH=. $(BIN)/python benchmarks/soak.py --minutes $(SOAK_MINUTES)
+
+docs: $(STAMP) ## rewrite the settings tables from the settings model
+	$(BIN)/python -m speechpool.config.table --write README.md
+	$(BIN)/python -m speechpool.config.table --full --write docs/settings.md
+
 format: $(STAMP) ## rewrite the files as `make check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
