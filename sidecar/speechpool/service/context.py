@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechpool.audio.codecs import Codecs
 from speechpool.errors import EngineUnavailable, PoolClosed, SpeechPoolError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Background", "Context"]
 
+R = TypeVar("R")
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,7 +29,7 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, R], name: str) -> asyncio.Task[R]:
         """Run `work`; a failure is logged."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)

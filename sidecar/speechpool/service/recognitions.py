@@ -1,13 +1,14 @@
 """Recognitions: audio that comes piece by piece to text, event by event."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from enum import Enum
 
 from speechpool.errors import EngineTimeout, InvalidInput
 from speechpool.service.buffers import BufferClosed, EventBuffer
 from speechpool.service.context import Context
-from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop, within
+from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop
 from speechpool.service.events import Behind, RecognitionSummary, RecognizeEvent
 from speechpool.service.requests import RecognizeRequest, check_recognition
 from speechpool.service.selection import choose_recognition, matching_language
@@ -34,6 +35,9 @@ BEHIND_SECONDS = 2.0
 
 CAUGHT_UP_SECONDS = 0.5
 """Below how much waiting audio a stream that was behind is so no longer."""
+
+BURST_SECONDS = 1.0
+"""How long much audio must wait before that is worth telling: a burst that is heard at once is not."""
 
 _PIECE_SECONDS = 0.5  # what the engine is handed at a time: each is awaited, so each must be short
 _MAX_EVENTS = 1000
@@ -72,11 +76,15 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         self._heard_seconds = 0.0
         self._heard_at_event_seconds = 0.0
         self._told_behind_seconds = 0.0
+        self._behind_since: float | None = None
         self._first_audio_at: float | None = None
         self.first_event_seconds: float | None = None
         self._is_finished = False
+        self._is_at_end = False
+        self._is_held_up = False
         self._has_lost_client = False
-        self._engine_deadline = asyncio.timeout(None)
+        self._end_deadline = asyncio.timeout(None)  # over the listener, from the end of the audio on
+        self._feed_deadline: asyncio.Timeout | None = None  # over the feeder, while the engine takes something
         self.language = request.language or ""
 
     # --- the writer's side ---
@@ -136,15 +144,18 @@ class RecognitionStream(EventStream[RecognizeEvent]):
     def _tell_if_behind(self) -> None:
         """Tell the consumer once a second's difference is worth it."""
         behind_seconds = self._request.format.seconds(self._pending.weight)
-        is_behind = self._told_behind_seconds > 0
-        if behind_seconds >= max(BEHIND_SECONDS, self._told_behind_seconds + 1):
-            self._told_behind_seconds = behind_seconds
-        elif is_behind and behind_seconds < CAUGHT_UP_SECONDS:
-            self._told_behind_seconds = 0.0
-        else:
-            return
-        if not self._buffer.is_closed:
+        if self._is_news(behind_seconds) and not self._buffer.is_closed:
+            self._told_behind_seconds = behind_seconds if behind_seconds >= BEHIND_SECONDS else 0.0
             self._buffer.put_now((Behind(seconds=self._told_behind_seconds), 0.0))
+
+    def _is_news(self, behind_seconds: float) -> bool:
+        now = self._context.clock()
+        if behind_seconds < BEHIND_SECONDS:
+            self._behind_since = None
+            return self._told_behind_seconds > 0 and behind_seconds < CAUGHT_UP_SECONDS
+        self._behind_since = now if self._behind_since is None else self._behind_since
+        is_lasting = now - self._behind_since >= BURST_SECONDS
+        return is_lasting and behind_seconds >= self._told_behind_seconds + 1
 
     # --- before the task ---
 
@@ -257,39 +268,61 @@ class RecognitionStream(EventStream[RecognizeEvent]):
                 await recognizing.write(rest)
                 self._heard_seconds += self._speech_pool.format.seconds(len(rest))
             await recognizing.finish()
+        self._is_at_end = True
         self._expect_event()
 
-    def _engine_limit(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def _engine_limit(self) -> AsyncIterator[None]:
+        """The engine must take what it is handed, in so much time."""
         limit_seconds = self._context.settings.chunk_gap_timeout_seconds
-        return within(limit_seconds, f"the recogniser took no audio for chunk_gap_timeout_seconds = {limit_seconds:g}")
-
-    def _expect_event(self) -> None:
-        """Something must come now: at the latest when all that the engine has not told of could have been played."""
-        if self._engine_deadline.expired():
-            return
-        untold_seconds = self._heard_seconds - self._heard_at_event_seconds
-        wait_seconds = self._context.settings.chunk_gap_timeout_seconds + untold_seconds
-        self._engine_deadline.reschedule(asyncio.get_running_loop().time() + wait_seconds)
+        self._feed_deadline = deadline = asyncio.timeout(None if self._is_held_up else limit_seconds)
+        try:
+            async with deadline:
+                yield
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise EngineTimeout(
+                f"the recogniser took no audio for chunk_gap_timeout_seconds = {limit_seconds:g}"
+            ) from None
+        finally:
+            self._feed_deadline = None
 
     async def _listen(self, recognizing: Recognizing) -> None:
         try:
-            async with self._engine_deadline:
+            async with self._end_deadline:
                 async for event in recognizing:
                     self._note(event)
                     if self._is_wanted(event):
-                        await self._buffer.put((event, 0.0))
+                        await self._hand_over(event)
         except TimeoutError:
-            if not self._engine_deadline.expired():
+            if not self._end_deadline.expired():
                 raise
             raise EngineTimeout("the recogniser told nothing after the end of the audio") from None
+
+    async def _hand_over(self, event: RecognitionEvent) -> None:
+        """Give an event to the consumer, whose time is not the engine's."""
+        for deadline in (self._end_deadline, self._feed_deadline):
+            _reschedule(deadline, None)
+        self._is_held_up = True
+        await self._buffer.put((event, 0.0))
+        self._is_held_up = False
+        limit_seconds = self._context.settings.chunk_gap_timeout_seconds
+        _reschedule(self._feed_deadline, asyncio.get_running_loop().time() + limit_seconds)
+        self._expect_event()
+
+    def _expect_event(self) -> None:
+        """At the end of the audio: something must come, at the latest when all that was not told of could be played."""
+        if self._is_at_end:
+            untold_seconds = self._heard_seconds - self._heard_at_event_seconds
+            wait_seconds = self._context.settings.chunk_gap_timeout_seconds + untold_seconds
+            _reschedule(self._end_deadline, asyncio.get_running_loop().time() + wait_seconds)
 
     def _is_wanted(self, event: RecognitionEvent) -> bool:
         return self._request.partials or not isinstance(event, Partial)
 
     def _note(self, event: RecognitionEvent) -> None:
         self._heard_at_event_seconds = self._heard_seconds
-        if self._engine_deadline.when() is not None:
-            self._expect_event()
         if self.first_event_seconds is None and self._first_audio_at is not None:
             self.first_event_seconds = self._context.clock() - self._first_audio_at
         if isinstance(event, Final):
@@ -319,3 +352,8 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             seconds=self.seconds,
             language=self.language,
         )
+
+
+def _reschedule(deadline: asyncio.Timeout | None, when: float | None) -> None:
+    if deadline and not deadline.expired():
+        deadline.reschedule(when)

@@ -276,7 +276,8 @@ class Sessions:
         """
         session = self._known(session_id)
         self._forget(session)
-        return await self._finish(session)
+        # A caller that goes away half-way must not leave a client with a session that nobody can name any more.
+        return await asyncio.shield(self._context.background.spawn(self._finish(session), "end a session"))
 
     # --- what uses do ---
 
@@ -409,8 +410,7 @@ class Sessions:
 
     async def _let_go(self, session: _Session, pools: Sequence[SpeechPool[Any]]) -> None:
         session.holds.clear()
-        for pool in pools:
-            await pool.let_go(session.id)
+        await asyncio.gather(*(pool.let_go(session.id) for pool in pools))
 
     def _info(self, session: _Session) -> SessionInfo:
         now = self._context.clock()

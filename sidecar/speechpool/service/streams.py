@@ -42,6 +42,7 @@ class EventStream(Generic[E]):
         self._error: BaseException | None = None
         self._is_canceled = False
         self._is_summarized = False
+        self._is_ending = False
         self._began_at = 0.0
         self._ended_at: float | None = None
         self.tier = ""
@@ -166,7 +167,9 @@ class EventStream(Generic[E]):
     async def _end(self) -> None:
         """Stop the task and wait until it has given its client back."""
         if self._task and not self._task.done():
-            self._task.cancel()
+            if not self._is_ending:  # a second cancel would break off the clean-up after the first
+                self._is_ending = True
+                self._task.cancel()
             # wait() leaves the task alone when this caller is cancelled once more: it cleans up by itself.
             await asyncio.wait({self._task})
 

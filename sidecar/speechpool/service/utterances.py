@@ -204,7 +204,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
         )
 
     async def _relay(self, speaking: Speaking, clause: Clause) -> None:
-        """Pass the engine's events on; each is awaited as long as the settings say, the consumer's own time not counted."""
+        """Pass the engine's events on; each is awaited as long as the settings say, the consumer's pace left out."""
         events = aiter(speaking)
         clock = self._context.clock
         settings = self._context.settings

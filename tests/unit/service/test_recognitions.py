@@ -1,0 +1,277 @@
+"""Recognitions and transcriptions: events in order, back-pressure, deadlines, whole files."""
+
+import asyncio
+
+import pytest
+from tests.fakes import FakeEngine, sound
+from tests.unit.service.world import collect, listening, recording, serving, speaking
+from tests.virtual import VIRTUAL, elapsed
+
+from speechpool.errors import EngineFailed, EngineTimeout, InvalidInput, NotFound, WorkerDied
+from speechpool.formats import AudioFormat, Codec
+from speechpool.service.events import Behind, RecognitionSummary
+from speechpool.service.requests import RecognizeRequest, TranscribeRequest
+from speechpool.speech.engine import Final, Partial, SpeechEnded, SpeechStarted
+
+pytestmark = VIRTUAL
+
+
+async def test_audio_becomes_events_in_order_and_the_summary_is_last() -> None:
+    async with serving(FakeEngine()) as service, service.recognize(RecognizeRequest(words=True)) as stream:
+        assert (stream.tier, stream.pool, stream.language) == ("warm", "stt", "en-US")
+        await stream.write(sound(0.5, 0) + sound(1.0) + sound(0.6, 0))
+        await stream.finish()
+        events = await collect(stream)
+    assert [type(event) for event in events] == [
+        SpeechStarted,
+        Partial,
+        Partial,
+        SpeechEnded,
+        Final,
+        RecognitionSummary,
+    ]
+    final, summary = events[-2:]
+    assert final.text == "word1 word2"
+    assert final.offset_seconds == pytest.approx(0.5)
+    assert [word.text for word in final.words] == ["word1", "word2"]
+    assert (summary.outcome, summary.tier) == ("completed", "warm")
+    assert summary.audio_seconds == pytest.approx(2.1)
+
+
+async def test_commit_makes_the_segment_final_in_order_with_the_audio() -> None:
+    async with serving(FakeEngine()) as service, service.recognize(RecognizeRequest(partials=False)) as stream:
+        await stream.write(sound(0.5))
+        await stream.commit()
+        await stream.write(sound(1.0))
+        await stream.finish()
+        finals = [event.text for event in await collect(stream) if isinstance(event, Final)]
+    assert finals == ["word1", "word1 word2"]
+
+
+async def test_partials_come_only_when_they_are_asked_for() -> None:
+    async with serving(FakeEngine()) as service, service.recognize(RecognizeRequest(partials=False)) as stream:
+        await stream.write(sound(2.0))
+        await stream.finish()
+        assert not [event for event in await collect(stream) if isinstance(event, Partial)]
+
+
+async def test_telephone_audio_is_converted() -> None:
+    mulaw = AudioFormat(Codec.MULAW, 8_000)
+    async with serving(FakeEngine()) as service:
+        with pytest.raises(InvalidInput):
+            service.recognize(RecognizeRequest(format=AudioFormat(Codec.MP3, 24_000)))
+        assert service.recognize(RecognizeRequest(format=mulaw))
+
+
+async def test_audio_faster_than_it_is_heard_waits_and_says_how_far_behind_it_is() -> None:
+    engine = FakeEngine(recognition_rate=2.0)
+    async with serving(engine) as service, service.recognize(RecognizeRequest()) as stream:
+        events = []
+
+        async def read() -> None:
+            async for event in stream:
+                events.append(event)
+
+        reader = asyncio.create_task(read())
+        began = asyncio.get_running_loop().time()
+        for _ in range(60):
+            await stream.write(sound(1.0))
+        assert elapsed(began) > 90, "an hour of audio must not be taken in a moment"
+        behind = [event.seconds for event in events if isinstance(event, Behind)]
+        assert behind[0] >= 2
+        assert max(behind) <= 10.5
+        await stream.finish()
+        await reader
+        behind = [event.seconds for event in events if isinstance(event, Behind)]
+        assert behind[-1] == 0.0
+        assert events[-1].audio_seconds == pytest.approx(60)
+
+
+async def test_audio_beyond_the_longest_time_ends_the_recognition_cleanly() -> None:
+    async with (
+        serving(FakeEngine(), max_recognition_seconds=3.0) as service,
+        service.recognize(RecognizeRequest()) as stream,
+    ):
+        for _ in range(10):
+            await stream.write(sound(1.0))
+        events = await collect(stream)
+    assert isinstance(events[-2], Final)
+    assert events[-1].outcome == "completed"
+    assert events[-1].audio_seconds <= 3.0
+
+
+async def test_audio_after_the_end_is_an_error_that_harms_nothing() -> None:
+    async with serving(FakeEngine()) as service, service.recognize(RecognizeRequest()) as stream:
+        await stream.write(sound(1.0))
+        await stream.finish()
+        with pytest.raises(InvalidInput, match="after its end"):
+            await stream.write(sound(1.0))
+        assert (await collect(stream))[-1].outcome == "completed"
+
+
+async def test_cancel_ends_with_the_summary_alone_and_lets_the_writer_go() -> None:
+    engine = FakeEngine(recognition_rate=2.0)
+    async with serving(engine) as service, service.recognize(RecognizeRequest()) as stream:
+        writer = asyncio.create_task(stream.write(sound(60.0)))
+        await asyncio.sleep(3)
+        await stream.cancel()
+        await asyncio.wait_for(writer, 1)
+        events = await collect(stream)
+        await stream.write(sound(1.0))
+    assert [event.outcome for event in events] == ["canceled"]
+    assert not engine.busy_clients
+
+
+async def test_a_reader_that_sleeps_holds_the_engine_not_the_memory() -> None:
+    engine = FakeEngine(recognition_rate=0.0)
+    async with serving(engine) as service, service.recognize(RecognizeRequest()) as stream:
+        writer = asyncio.create_task(stream.write(sound(3600.0)))
+        await asyncio.sleep(120)
+        assert not writer.done()
+        writer.cancel()
+        await asyncio.wait({writer})
+
+
+# --- failures ---
+
+
+async def test_an_engine_that_takes_no_audio_is_noticed() -> None:
+    engine = FakeEngine()
+    async with serving(engine, chunk_gap_timeout_seconds=5.0) as service:
+        engine.fail(None)
+        async with service.recognize(RecognizeRequest()) as stream:
+            await stream.write(sound(5.0))
+            with pytest.raises(EngineTimeout, match="chunk_gap_timeout_seconds = 5"):
+                await collect(stream)
+        assert engine.recognizers[0].closes == 1
+
+
+async def test_an_engine_that_is_silent_after_the_end_is_noticed() -> None:
+    engine = FakeEngine()
+    async with serving(engine, chunk_gap_timeout_seconds=5.0) as service:
+        engine.fail(None)
+        async with service.recognize(RecognizeRequest()) as stream:
+            await stream.write(sound(0.5))
+            await stream.finish()
+            with pytest.raises(EngineTimeout, match="after the end"):
+                await collect(stream)
+
+
+async def test_a_client_that_dies_ends_it_with_an_error_and_is_replaced() -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        async with service.recognize(RecognizeRequest()) as stream:
+            await stream.write(sound(1.0))
+            engine.busy_clients[0].die()
+            with pytest.raises(WorkerDied):
+                await collect(stream)
+        await asyncio.sleep(1)
+        async with service.recognize(RecognizeRequest()) as stream:
+            assert stream.tier == "warm"
+
+
+async def test_single_use_clients_are_closed_and_replaced() -> None:
+    engine = FakeEngine(single_use_recognizers=True)
+    async with serving(engine) as service:
+        for _ in range(5):
+            async with service.recognize(RecognizeRequest()) as stream:
+                await stream.write(sound(0.5))
+                await stream.finish()
+                assert stream.tier == "warm"
+                await collect(stream)
+            await asyncio.sleep(1)
+    assert all(client.uses <= 1 for client in engine.recognizers)
+
+
+async def test_words_that_a_grammar_cannot_have_are_refused_and_the_client_stays() -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        with pytest.raises(InvalidInput, match="xyzzy"):
+            async with service.recognize(RecognizeRequest(grammar=("xyzzy plugh",))):
+                pass
+        await asyncio.sleep(1)
+        assert not any(client.closes for client in engine.recognizers)
+
+
+@pytest.mark.parametrize(
+    ("values", "param"),
+    [
+        ({"phrases": ("",)}, "phrases[0]"),
+        ({"phrases": ("a",) * 501}, "phrases"),
+        ({"grammar": ("a\x00",)}, "grammar[0]"),
+        ({"segmentation_silence_ms": 50}, "segmentation_silence_ms"),
+    ],
+)
+async def test_a_wrong_option_is_named(values, param) -> None:
+    async with serving(FakeEngine()) as service:
+        with pytest.raises(InvalidInput) as caught:
+            service.recognize(RecognizeRequest(**values))
+    assert caught.value.param == param
+
+
+# --- languages ---
+
+
+async def test_the_pool_is_chosen_by_language() -> None:
+    pools = (speaking(), listening("english"), listening("german", languages=("de-DE",)))
+    async with serving(FakeEngine(), *pools) as service:
+        for language, pool, tag in (
+            ("de", "german", "de-DE"),
+            ("en-us", "english", "en-US"),
+            (None, "english", "en-US"),
+        ):
+            async with service.recognize(RecognizeRequest(language=language)) as stream:
+                assert (stream.pool, stream.language) == (pool, tag)
+        with pytest.raises(InvalidInput, match=r"'fr-FR'.*known are de-DE, en-US"):
+            async with service.recognize(RecognizeRequest(language="fr-FR")):
+                pass
+        with pytest.raises(NotFound, match=r"'nosuch'.*english, german"):
+            async with service.recognize(RecognizeRequest(pool="nosuch")):
+                pass
+        assert service.languages() == ("en-US", "de-DE")
+
+
+# --- whole files ---
+
+
+async def test_a_recording_becomes_a_transcript() -> None:
+    async with serving(FakeEngine()) as service:
+        transcript = await service.transcribe(TranscribeRequest(upload=recording(2.0))).result()
+    assert transcript.text == "word1 word2 word3 word4"
+    assert len(transcript.words) == 4
+    assert transcript.duration_seconds == pytest.approx(2.0)
+    assert (transcript.language, transcript.tier, transcript.pool) == ("en-US", "warm", "stt")
+
+
+async def test_a_recording_can_be_followed_and_is_never_late() -> None:
+    async with (
+        serving(FakeEngine(recognition_rate=1.0)) as service,
+        service.transcribe(TranscribeRequest(upload=recording(30.0))) as stream,
+    ):
+        events = await collect(stream)
+    assert {type(event) for event in events} == {SpeechStarted, SpeechEnded, Final, RecognitionSummary}
+
+
+async def test_a_client_that_fails_is_made_up_for_by_another() -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        engine.fail(EngineFailed("broke off"), after_chunks=1)
+        transcript = await service.transcribe(TranscribeRequest(upload=recording(2.0))).result()
+    assert transcript.text == "word1 word2 word3 word4"
+    assert sum(client.uses for client in engine.recognizers) == 2
+
+
+async def test_what_is_no_audio_takes_no_client() -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        with pytest.raises(InvalidInput) as caught:
+            await service.transcribe(TranscribeRequest(upload=recording(0.0))).result()
+        assert caught.value.param == "file"
+    assert not any(client.uses for client in engine.recognizers)
+
+
+async def test_a_recording_that_is_too_long_is_refused() -> None:
+    async with serving(FakeEngine(), max_recognition_seconds=1.0) as service:
+        with pytest.raises(InvalidInput) as caught:
+            await service.transcribe(TranscribeRequest(upload=recording(5.0))).result()
+    assert caught.value.code == "audio_too_long"
