@@ -89,10 +89,10 @@ def _checked(path: str) -> dict[str, Any]:
     Raises:
         SettingsError: The file, the environment, or what the engine makes of them is wrong.
     """
-    from speechpool.speech.engines import load_engine  # noqa: PLC0415 # only a check needs an engine
-
     store = load(os.environ, Layer(source=Source.FLAG, values={"config_file": path}))
     settings = store.current
+    from speechpool.speech.loading import load_engine  # noqa: PLC0415 # only a right file needs an engine
+
     try:
         load_engine(settings.engine, settings.engine_options())
     except SettingsError as error:

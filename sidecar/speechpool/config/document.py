@@ -91,9 +91,9 @@ class _Builder:
     def value(self, node: yaml.Node, depth: int) -> object:
         self.nodes += 1
         _check_bounds(self.nodes, depth, node.start_mark.line)
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self.mapping(node, depth)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
             return [self.value(one, depth + 1) for one in node.value]
         return _scalar(node)
 

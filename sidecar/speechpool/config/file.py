@@ -40,21 +40,30 @@ def read_bytes(path: str | Path) -> bytes:
         SettingsError: The file cannot be read, is not a regular file, or is larger than `MAX_FILE_BYTES`.
     """
     try:
-        # O_NONBLOCK: opening a named pipe would wait for a writer
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 # Path.open takes no descriptor
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise settings_error([f"{path}: it must be a regular file."])
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = _regular_content(path)
     except (FileNotFoundError, NotADirectoryError):
         problem = f"{path}: there is no such file. Create it, or correct the path."
         raise FileMissing(problem, problems=(problem,)) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the path is not valid"
-        raise settings_error([f"{path}: it cannot be read: {reason}. Make it readable for this user."]) from None
+    except OSError as error:
+        raise settings_error(
+            [f"{path}: it cannot be read: {error.strerror}. Make it readable for this user."]
+        ) from None
+    if content is None:
+        raise settings_error([f"{path}: it must be a regular file. Correct the path."])
     if len(content) > MAX_FILE_BYTES:
         raise settings_error([f"{path}: it must be at most {MAX_FILE_BYTES} bytes; it is larger. Make it shorter."])
     return content
+
+
+def _regular_content(path: str | Path) -> bytes | None:
+    """The content, up to one byte more than is allowed; None where it is no regular file."""
+    # O_NONBLOCK: opening a named pipe would wait for a writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with open(descriptor, "rb") as file:  # noqa: PTH123 # Path.open takes no descriptor
+        return file.read(MAX_FILE_BYTES + 1)
 
 
 def parse_file(path: str | Path, content: bytes) -> Layer:

@@ -1,6 +1,7 @@
 """The settings in force: merged from all sources, changed while the sidecar runs, and never made worse by a bad one."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -210,7 +211,11 @@ class ConfigStore:
         async with self._turn:
             if self._newest[layer.source] is not ticket:
                 return self._told(Update(source=layer.source, outcome=Outcome.SUPERSEDED, generation=self._generation))
+            task = asyncio.current_task()
+            cancels = task.cancelling() if task else 0
             update = await self._take(layer, present=present)
+            if task and task.cancelling() > cancels:
+                raise asyncio.CancelledError
             if update.outcome is Outcome.APPLIED:
                 for refused in tuple(self._refused.values()):
                     await self._take(refused, present=True, again=True)
@@ -219,13 +224,12 @@ class ConfigStore:
     async def _take(self, layer: Layer, *, present: bool, again: bool = False) -> Update:
         self._refused.pop(layer.source, None)
         layers = {**self._layers, layer.source: layer}
-        cancelled = False
         try:
             wanted = resolve(layers.values())
             running, pending = self._runnable(wanted)
             changes = diff(self.current, running.settings)
             if changes and self._apply:
-                cancelled = await _to_the_end(self._apply(self.current, running.settings))
+                await _to_the_end(self._apply(self.current, running.settings))
         except SpeechPoolError as error:
             self._refused[layer.source] = layer
             problems: tuple[str, ...] = getattr(error, "problems", (str(error),))
@@ -233,10 +237,7 @@ class ConfigStore:
                 return Update(source=layer.source, outcome=Outcome.REJECTED, generation=self._generation)
             return self._rejected(layer, problems)
         self._layers, self._running, self._pending = layers, running, pending
-        update = self._accepted(layer, changes, present=present)
-        if cancelled:
-            raise asyncio.CancelledError
-        return update
+        return self._accepted(layer, changes, present=present)
 
     def _runnable(self, wanted: Resolved) -> tuple[Resolved, tuple[Change, ...]]:
         """What of the wanted settings can run now, and what waits for a restart."""
@@ -302,17 +303,13 @@ def _state_of(layer: Layer) -> SourceState:
     )
 
 
-async def _to_the_end(application: Awaitable[None]) -> bool:
-    """Await an application to its end; whether the caller was cancelled meanwhile.
+async def _to_the_end(application: Awaitable[None]) -> None:
+    """Await an application to its end, even where the caller is cancelled, who has to look for that afterwards.
 
     Cut off in the middle, the sidecar would run neither the old settings nor the new.
     """
     task = asyncio.ensure_future(application)
-    cancelled = False
     while not task.done():
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
     task.result()
-    return cancelled

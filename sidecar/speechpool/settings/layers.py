@@ -147,7 +147,7 @@ def shown(value: object) -> str:
 
 
 def _bare(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+    return name.lower().replace("_", "").replace("-", "").removeprefix("speechpool")
 
 
 class _Reader:

@@ -298,7 +298,9 @@ class Settings:
     default_voice: str = knob(
         key="defaultVoice",
         env="SPEECHPOOL_DEFAULT_VOICE",
-        kind=Text("a voice's name (1 to 128 characters, no control characters)", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}"),
+        kind=Text(
+            "a voice's name (1 to 128 characters, no control characters)", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}"
+        ),
         default="alloy",
         doc="Voice of requests that name none.",
     )

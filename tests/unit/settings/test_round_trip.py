@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -24,7 +24,9 @@ from speechpool.settings import (
 )
 from speechpool.settings.kinds import Choice, Integer, Number, Switch
 
-LIMITS = examples(deadline=None, max_examples=60, derandomize=True)  # no clock in a test
+LIMITS = examples(  # no clock in a test
+    deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 
 TAGS = st.sampled_from(["en-US", "de-DE", "fr-FR", "zh-Hans-CN", "no"])
 OPTIONS = st.dictionaries(
