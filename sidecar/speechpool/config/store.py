@@ -236,8 +236,9 @@ class ConfigStore:
             if again and problems == self._states[layer.source].problems:
                 return Update(source=layer.source, outcome=Outcome.REJECTED, generation=self._generation)
             return self._rejected(layer, problems)
+        is_news = bool(changes) or pending != self._pending
         self._layers, self._running, self._pending = layers, running, pending
-        return self._accepted(layer, changes, present=present)
+        return self._accepted(layer, changes, present=present, is_news=is_news)
 
     def _runnable(self, wanted: Resolved) -> tuple[Resolved, tuple[Change, ...]]:
         """What of the wanted settings can run now, and what waits for a restart."""
@@ -246,7 +247,7 @@ class ConfigStore:
         kept = {one.path: self._running.provenance[one.path] for one in pending}
         return Resolved(settings=settings, provenance={**wanted.provenance, **kept}), pending
 
-    def _accepted(self, layer: Layer, changes: tuple[Change, ...], *, present: bool) -> Update:
+    def _accepted(self, layer: Layer, changes: tuple[Change, ...], *, present: bool, is_news: bool) -> Update:
         self._generation += bool(changes)
         before = self._states.get(layer.source)
         state = replace(_state_of(layer), present=present, rejected_total=before.rejected_total if before else 0)
@@ -255,7 +256,7 @@ class ConfigStore:
         if before and not layer.location:
             state = replace(state, location=before.location)
         self._states[layer.source] = state
-        if changes or self._pending:
+        if is_news:
             paths, pending = ([one.path for one in some] for some in (changes, self._pending))
             facts = {"source": str(layer.source), "generation": self._generation}
             logger.info("settings applied", extra={**facts, "changes": paths, "pending_restart": pending})

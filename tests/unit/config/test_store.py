@@ -346,10 +346,11 @@ async def test_each_update_is_told_to_the_metrics():
 async def test_what_happens_is_logged_once(caplog):
     caplog.set_level(logging.INFO, "speechpool.config.store")
     store, _ = bound()
-    await store.update(file({"warmSize": 4}))
-    await store.update(file({"warmSize": 4}))
+    for _ in range(2):
+        await store.update(file({"warmSize": 4, "socket": "/new"}))
     store.refuse(Source.FILE, settings_error(["x"]))
     applied, refused = caplog.records
     assert (applied.message, applied.source, applied.generation) == ("settings applied", "file", 2)
     assert applied.changes == ["pools[tts].warmSize", "pools[stt].warmSize"]
+    assert applied.pending_restart == ["socket"]
     assert (refused.message, refused.levelname, refused.problems) == ("settings refused", "WARNING", ["x"])
