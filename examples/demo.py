@@ -6,7 +6,6 @@ Run it with `make demo`. It needs no network, no Azure key and no sound card, an
 import contextlib
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -55,9 +54,15 @@ def main() -> int:
         wait_for_empty_pools(sidecar)
         heading("Without it: the settings file now says warmSize 0, and the running sidecar has followed")
         cold = tour(sidecar)
-    heading("The difference")
-    for before, after in zip(cold, warm, strict=True):
-        print(f"  {after.name:<28} {line_of(after)}\n  {'':<28} {line_of(before)}")
+    heading("The difference, in milliseconds")
+    print(
+        f"  {'':<28}{'waited for a client':>26}{'first answer':>26}\n  {'':<28}{'warm   cold':>26}{'warm   cold':>26}"
+    )
+    for one, other in zip(warm, cold, strict=True):
+        waits, answers = (
+            f"{hot * 1000:8.1f}{new * 1000:9.1f}" for hot, new in ((one.wait, other.wait), (one.answer, other.answer))
+        )
+        print(f"  {one.name:<28}{waits:>26}{answers:>26}")
     print(f"\nThe sentence is in {WAV}: play it.")
     return 0
 
@@ -140,12 +145,8 @@ def listen(sidecar: SidecarClient, name: str, sentences: Sequence[str] = ()) -> 
 
 def report(step: Step, what: str, real_time_factor: float) -> None:
     """Tell how a step went."""
-    print(f"             {line_of(step, what)}, real-time factor {real_time_factor:.3f}")
-
-
-def line_of(step: Step, what: str = "answer") -> str:
-    """Tier, waiting time and first answer of a step."""
-    return f"{step.tier} client, waited {step.wait * 1000:.1f} ms, {what} after {step.answer * 1000:.1f} ms"
+    wait, answer = f"waited {step.wait * 1000:.1f} ms", f"{what} after {step.answer * 1000:.1f} ms"
+    print(f"             {step.tier} client, {wait}, {answer}, real-time factor {real_time_factor:.3f}")
 
 
 def show_pool(sidecar: SidecarClient, name: str) -> None:
@@ -153,8 +154,8 @@ def show_pool(sidecar: SidecarClient, name: str) -> None:
     pool = sidecar.get_json(f"/v1/pools/{name}")
     metrics = pool["metrics"]
     served = ", ".join(f"{metrics[f'allocations_{tier}']} {tier}" for tier in ("dedicated", "warm", "cold"))
-    warm = f"{pool['warm_pool_size']} of {pool['warm_pool_target']} warm clients idle"
-    print(f"             pool {name}: {pool['state']}, {warm}; served {served}", flush=True)
+    idle = f"{pool['warm_pool_size']} idle (wanted: {pool['warm_pool_target']})"
+    print(f"             pool {name}: {pool['state']}, {idle}; served {served}", flush=True)
 
 
 def audio_seconds(audio: bytes) -> float:
@@ -166,13 +167,12 @@ def audio_seconds(audio: bytes) -> float:
 
 def save(audio: bytes) -> None:
     """Keep the sentence as a WAV file with its true length in the header, which a stream cannot know."""
-    with wave.open(io.BytesIO(audio)) as streamed, tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder, WAV.name)
-        with wave.open(str(whole), "wb") as file:
-            file.setparams(streamed.getparams()._replace(nframes=0))
-            file.writeframes(audio[WAV_HEADER_BYTES:])
-        WAV.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(whole, WAV)
+    WAV.parent.mkdir(parents=True, exist_ok=True)
+    whole = WAV.with_suffix(f".{os.getpid()}.part")
+    with wave.open(io.BytesIO(audio)) as streamed, wave.open(str(whole), "wb") as file:
+        file.setparams(streamed.getparams()._replace(nframes=0))
+        file.writeframes(audio[WAV_HEADER_BYTES:])
+    whole.replace(WAV)
 
 
 def heading(text: str) -> None:

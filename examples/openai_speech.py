@@ -16,7 +16,7 @@ def main() -> None:
         speech.stream_to_file(target)
     with target.open("rb") as file:
         transcript = client.audio.transcriptions.create(
-            model="any", file=file, extra_body={"grammar[]": ["hello from a warm client", "something else"]}
+            model="any", file=file, extra_body={"grammar": ["hello from a warm client", "something else"]}
         )
     print("understood:", transcript.text)
 

@@ -20,10 +20,14 @@ import yaml
 
 from speechpool.client import SidecarClient
 
-__all__ = ["PATIENCE_SECONDS", "Sidecar", "environment", "processes_end", "running_sidecar"]
+__all__ = ["ONE_VOICE", "PATIENCE_SECONDS", "Sidecar", "environment", "processes_end", "running_sidecar"]
 
 PATIENCE_SECONDS = 60.0
 """The bound of every wait: far above what any of them takes, so that a loaded machine passes too."""
+
+
+ONE_VOICE: dict[str, Any] = {"pools": [{"name": "tts", "kind": "TextToSpeech", "warmSize": 1}]}
+"""A settings file with the least that speaks: it starts in a fraction of the time that a model to listen needs."""
 
 
 class Sidecar:
@@ -198,6 +202,13 @@ def running_sidecar(
 def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
     """A fresh sidecar of this test's own, ready."""
     with running_sidecar(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def one_voice(tmp_path: Path) -> Iterator[Sidecar]:
+    """A fresh sidecar of this test's own, ready, with one warm voice and nothing else."""
+    with running_sidecar(tmp_path, config=ONE_VOICE) as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, environment, running_sidecar
+from tests.integration.sidecar import ONE_VOICE, PATIENCE_SECONDS, Sidecar, environment, running_sidecar
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
 COMMANDS = ("serve", "say", "transcribe", "status", "config", "wait", "version")
@@ -273,18 +273,19 @@ class TestTranscribe:
         assert done.stderr.count(b"\n") == 1
 
     def test_an_upload_over_the_limit_is_refused_with_the_sidecars_words(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, "--max-upload-bytes", "100000") as sidecar:
-            done = speechpool("transcribe", "-", stdin=b"\0" * 50_000_000, socket=sidecar.socket)
+        with running_sidecar(tmp_path, "--max-upload-bytes", "100000", "--warm-size", "1") as sidecar:
+            done = speechpool("transcribe", "-", stdin=b"\0" * 3_000_000, socket=sidecar.socket)
 
         assert done.returncode == 1
         assert b"100000" in done.stderr.replace(b",", b"")
 
 
 class TestStatus:
-    def test_the_table_has_every_pool_and_session(self, sidecar: Sidecar) -> None:
-        sidecar.client.create_session("call-1")
+    def test_the_table_has_every_pool_and_session(self, shared_sidecar: Sidecar) -> None:
+        shared_sidecar.client.create_session("call-1")
 
-        text = speechpool("status", socket=sidecar.socket).stdout.decode()
+        text = speechpool("status", socket=shared_sidecar.socket).stdout.decode()
+        shared_sidecar.client.delete_session("call-1")
 
         assert text.startswith("ready\n")
         assert {"tts", "stt", "call-1"} <= {line.split()[0] for line in text.splitlines() if line}
@@ -338,7 +339,7 @@ def watching(*words: str, socket: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 class TestWaitAndConfig:
     def test_waiting_ends_when_the_sidecar_is_ready(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, ready=False) as sidecar:
+        with running_sidecar(tmp_path, config=ONE_VOICE, ready=False) as sidecar:
             done = speechpool("wait", socket=sidecar.socket)
 
             assert done.returncode == 0
@@ -346,7 +347,7 @@ class TestWaitAndConfig:
             assert sidecar.client.not_ready_reason() is None
 
     def test_config_tells_where_each_value_came_from(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, "--max-sessions", "9", config={"warmSize": 2}) as sidecar:
+        with running_sidecar(tmp_path, "--max-sessions", "9", config=ONE_VOICE) as sidecar:
             text = speechpool("config", socket=sidecar.socket).stdout.decode()
 
         lines = {line.split()[0]: line for line in text.splitlines() if line}

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, environment, processes_end, running_sidecar
+from tests.integration.sidecar import ONE_VOICE, PATIENCE_SECONDS, Sidecar, environment, processes_end, running_sidecar
 
 from speechpool.client import SidecarUnreachable, Speech
 
@@ -50,7 +50,7 @@ class TestStart:
 
     @pytest.mark.parametrize("event_loop", ["uvloop", "asyncio"])
     def test_it_speaks_on_either_event_loop(self, tmp_path: Path, event_loop: str) -> None:
-        with running_sidecar(tmp_path, "--event-loop", event_loop) as sidecar:
+        with running_sidecar(tmp_path, "--event-loop", event_loop, config=ONE_VOICE) as sidecar:
             with sidecar.client.speak("Hello.") as speech:
                 audio = speech.read()
 
@@ -82,15 +82,15 @@ class TestStart:
         assert "Traceback" not in done.stderr
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_second_sidecar_on_the_socket_is_refused_and_harms_nobody(self, sidecar: Sidecar) -> None:
-        done = serve("--engine", "local", "--socket", str(sidecar.socket))
+    def test_a_second_sidecar_on_the_socket_is_refused_and_harms_nobody(self, one_voice: Sidecar) -> None:
+        done = serve("--engine", "local", "--socket", str(one_voice.socket))
 
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1] == (
-            f"speechpool: another process listens on {sidecar.socket}: stop it, or name another path in "
+            f"speechpool: another process listens on {one_voice.socket}: stop it, or name another path in "
             "SPEECHPOOL_SOCKET"
         )
-        assert sidecar.client.not_ready_reason() is None
+        assert one_voice.client.not_ready_reason() is None
 
     def test_of_two_that_start_at_once_one_serves(self, tmp_path: Path) -> None:
         path = tmp_path / "sp.sock"
@@ -115,47 +115,47 @@ class TestStart:
 
 class TestEnd:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_it_with_nothing_left(self, sidecar: Sidecar, number: signal.Signals) -> None:
-        workers = sidecar.worker_pids()
+    def test_a_signal_ends_it_with_nothing_left(self, one_voice: Sidecar, number: signal.Signals) -> None:
+        workers = one_voice.worker_pids()
 
-        sidecar.signal(number)
+        one_voice.signal(number)
 
-        assert sidecar.wait() == 0
-        assert sidecar.wait_for_log("sidecar stopping")["signal"] == number.name
-        assert sidecar.logs[-1]["message"] == "sidecar stopped"
-        assert not sidecar.socket.exists()
+        assert one_voice.wait() == 0
+        assert one_voice.wait_for_log("sidecar stopping")["signal"] == number.name
+        assert one_voice.logs[-1]["message"] == "sidecar stopped"
+        assert not one_voice.socket.exists()
         assert workers
         assert processes_end(workers)
 
-    def test_an_utterance_under_way_ends_whole_and_new_ones_are_refused(self, sidecar: Sidecar) -> None:
-        with speaking(sidecar) as (speech, chunks):
-            sidecar.signal(signal.SIGTERM)
-            sidecar.wait_for_log("sidecar stopping")
+    def test_an_utterance_under_way_ends_whole_and_new_ones_are_refused(self, one_voice: Sidecar) -> None:
+        with speaking(one_voice) as (speech, chunks):
+            one_voice.signal(signal.SIGTERM)
+            one_voice.wait_for_log("sidecar stopping")
             for _ in chunks:
                 pass
 
         assert speech.size_bytes > 1_000_000
-        assert sidecar.wait() == 0
+        assert one_voice.wait() == 0
         with pytest.raises(SidecarUnreachable):
-            sidecar.client.not_ready_reason()
+            one_voice.client.not_ready_reason()
 
     def test_who_does_not_read_is_waited_for_only_so_long(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, "--shutdown-timeout", "0.3") as sidecar, speaking(sidecar):
+        with running_sidecar(tmp_path, "--shutdown-timeout", "0.3", config=ONE_VOICE) as sidecar, speaking(sidecar):
             workers = sidecar.worker_pids()
 
             assert sidecar.stop() == 0
             assert processes_end(workers)
             assert not sidecar.socket.exists()
 
-    def test_a_second_signal_ends_it_at_once(self, sidecar: Sidecar) -> None:
-        with speaking(sidecar):
-            workers = sidecar.worker_pids()
-            sidecar.signal(signal.SIGTERM)
-            sidecar.wait_for_log("sidecar stopping")
-            sidecar.signal(signal.SIGTERM)
+    def test_a_second_signal_ends_it_at_once(self, one_voice: Sidecar) -> None:
+        with speaking(one_voice):
+            workers = one_voice.worker_pids()
+            one_voice.signal(signal.SIGTERM)
+            one_voice.wait_for_log("sidecar stopping")
+            one_voice.signal(signal.SIGTERM)
 
-            assert sidecar.wait() == 128 + signal.SIGTERM
-        assert not sidecar.socket.exists()
+            assert one_voice.wait() == 128 + signal.SIGTERM
+        assert not one_voice.socket.exists()
         assert processes_end(workers)
 
     def test_a_signal_before_it_is_ready_ends_it_too(self, tmp_path: Path) -> None:
@@ -166,41 +166,41 @@ class TestEnd:
             assert not sidecar.socket.exists()
 
     def test_killed_it_leaves_no_workers_and_the_next_takes_its_socket(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path) as first:
+        with running_sidecar(tmp_path, config=ONE_VOICE) as first:
             workers = first.worker_pids()
             first.kill()
 
         assert first.socket.is_socket()
         assert processes_end(workers)
-        with running_sidecar(tmp_path) as second:
+        with running_sidecar(tmp_path, config=ONE_VOICE) as second:
             assert second.socket == first.socket
             assert second.client.not_ready_reason() is None
 
-    def test_work_leaves_no_descriptor_and_no_process_behind(self, sidecar: Sidecar) -> None:
+    def test_work_leaves_no_descriptor_and_no_process_behind(self, one_voice: Sidecar) -> None:
         def round_trip() -> None:
-            with sidecar.client.speak("Hello.", response_format="pcm", sample_rate=24_000) as speech:
+            with one_voice.client.speak("Hello.", response_format="pcm", sample_rate=24_000) as speech:
                 speech.read()
 
         round_trip()
-        with speaking(sidecar):  # its format starts a codec worker, which stays
+        with speaking(one_voice):  # its format starts a codec worker, which stays
             pass
-        sidecar.settled()
-        descriptors, workers = sidecar.open_fds(), len(sidecar.worker_pids())
+        one_voice.settled()
+        descriptors, workers = one_voice.open_fds(), len(one_voice.worker_pids())
 
         for _ in range(20):
             round_trip()
-        with speaking(sidecar):
+        with speaking(one_voice):
             pass  # and one that goes away
 
-        sidecar.settled()
-        assert sidecar.open_fds() <= descriptors
-        assert len(sidecar.worker_pids()) == workers
+        one_voice.settled()
+        assert one_voice.open_fds() <= descriptors
+        assert len(one_voice.worker_pids()) == workers
 
 
 class TestSettingsFile:
     def test_a_change_is_applied_while_it_runs(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, config={"warmSize": 1}) as sidecar:
-            sidecar.write_config({"warmSize": 2})
+        with running_sidecar(tmp_path, config=ONE_VOICE) as sidecar:
+            sidecar.write_config({"pools": [{"name": "tts", "kind": "TextToSpeech", "warmSize": 2}]})
             sidecar.signal(signal.SIGHUP)
             sidecar.wait_for_log("settings applied")
 
@@ -208,13 +208,13 @@ class TestSettingsFile:
         assert targets == {2}
 
     def test_it_is_noticed_without_a_signal_too(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, config={"warmSize": 1}) as sidecar:
-            sidecar.write_config({"warmSize": 1, "maxSessions": 3})
+        with running_sidecar(tmp_path, config=ONE_VOICE) as sidecar:
+            sidecar.write_config(ONE_VOICE | {"maxSessions": 3})
 
             assert sidecar.wait_for_log("settings applied")["changes"] == ["maxSessions"]
 
     def test_a_bad_file_changes_nothing_and_is_reported(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, config={"warmSize": 1}) as sidecar:
+        with running_sidecar(tmp_path, config=ONE_VOICE) as sidecar:
             sidecar.write_config("warmSize: [")
             sidecar.signal(signal.SIGHUP)
             sidecar.wait_for_log("settings refused")
@@ -225,8 +225,8 @@ class TestSettingsFile:
             assert sidecar.client.not_ready_reason() is None
 
     def test_the_log_level_is_live(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, config={"logLevel": "info"}) as sidecar:
-            sidecar.write_config({"logLevel": "debug"})
+        with running_sidecar(tmp_path, config=ONE_VOICE) as sidecar:
+            sidecar.write_config(ONE_VOICE | {"logLevel": "debug"})
             sidecar.wait_for_log("settings applied")
             sidecar.client.get_json("/v1/pools")
 
@@ -235,7 +235,7 @@ class TestSettingsFile:
 
 class TestListeners:
     def test_telemetry_answers_probes_and_prometheus(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, "--telemetry-address", "127.0.0.1:0") as sidecar:
+        with running_sidecar(tmp_path, "--telemetry-address", "127.0.0.1:0", config=ONE_VOICE) as sidecar:
             base = f"http://{sidecar.listening('telemetryAddress')}"
             bodies = {path: fetch(base + path) for path in ("/startupz", "/readyz", "/healthz", "/metrics")}
 
@@ -244,7 +244,8 @@ class TestListeners:
 
     def test_tcp_needs_the_token(self, tmp_path: Path) -> None:
         token = "a-token-of-this-test-only"
-        with running_sidecar(tmp_path, "--listen", "127.0.0.1:0", env={"SPEECHPOOL_LISTEN_TOKEN": token}) as sidecar:
+        flags, env = ("--listen", "127.0.0.1:0"), {"SPEECHPOOL_LISTEN_TOKEN": token}
+        with running_sidecar(tmp_path, *flags, config=ONE_VOICE, env=env) as sidecar:
             url = f"http://{sidecar.listening('listen')}/v1/models"
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 fetch(url)
@@ -282,18 +283,10 @@ class TestLog:
         assert all(word not in sidecar.stderr_text for word in ("purple", "elephant"))
 
     def test_text_is_for_people(self, tmp_path: Path) -> None:
-        with running_sidecar(tmp_path, "--log-format", "text", ready=False) as sidecar:
+        with running_sidecar(tmp_path, "--log-format", "text", config=ONE_VOICE, ready=False) as sidecar:
             sidecar.wait_for_text("sidecar ready")
 
             assert "info    listening " in sidecar.stderr_text
-
-
-def test_started_by_many_processes_at_once(start_sidecar: Callable[..., Sidecar], tmp_path: Path) -> None:
-    sidecars = [start_sidecar(ready=False, socket=tmp_path / f"{number}.sock") for number in range(3)]
-
-    for sidecar in sidecars:
-        sidecar.wait_for_log("sidecar ready")
-        assert sidecar.stop() == 0
 
 
 def transcribe_from(sidecar: Sidecar, audio: bytes, sentence: str) -> str:

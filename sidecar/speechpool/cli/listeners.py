@@ -30,7 +30,7 @@ class Listeners:
     Args:
         service: What they serve.
         store: The settings in force.
-        listener: The Unix socket, bound and listening; closed with the servers.
+        listener: The Unix socket, bound and listening.
     """
 
     def __init__(self, service: SpeechService, store: ConfigStore, listener: socket.socket) -> None:
@@ -64,7 +64,6 @@ class Listeners:
         for runner in self._api:
             runner._shutdown_timeout = limit_seconds  # noqa: SLF001 # a live setting, which aiohttp takes only at the start
         await asyncio.gather(*(runner.cleanup() for runner in self._api))
-        self._listener.close()
 
     async def close_telemetry(self) -> None:
         """Stop to tell how the sidecar is; the last thing that is closed."""

@@ -7,12 +7,14 @@ order: not ready, no new connections, what is under way finishes, pools closed, 
 import asyncio
 import contextlib
 import gc
+import importlib
 import logging
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
-from speechpool.cli.listeners import Listeners
 from speechpool.cli.signals import Signals
 from speechpool.cli.unix_socket import claim_socket
 from speechpool.config import ConfigStore, FileWatcher
@@ -21,6 +23,9 @@ from speechpool.logs import set_level
 from speechpool.service.service import SpeechService
 from speechpool.settings import Settings
 from speechpool.speech.loading import load_engine
+
+if TYPE_CHECKING:
+    from speechpool.cli.listeners import Listeners
 
 __all__ = ["run_sidecar"]
 
@@ -52,25 +57,31 @@ async def run_sidecar(store: ConfigStore) -> int:
             claim = claim_socket(settings.socket, mode=settings.socket_mode, group=settings.socket_group)
             at_the_end.callback(claim.release)
             service = SpeechService(load_engine(settings.engine, settings.engine_options()), settings)
-            async with _opened(service, Listeners(service, store, claim.listener), store):
+            async with _opened(service, store, claim.listener):
                 return await _serve(store, service, signals, started_at)
 
 
 @contextlib.asynccontextmanager
-async def _opened(service: SpeechService, listeners: Listeners, store: ConfigStore) -> AsyncIterator[None]:
+async def _opened(service: SpeechService, store: ConfigStore, listener: socket.socket) -> AsyncIterator[None]:
     """Everything that answers, for as long as the context is open."""
+    listeners: Listeners | None = None
     limit_seconds = 0.0  # nobody waits where the start or a part failed
     try:
         await service.open()
+        # loading all of HTTP takes as long as a worker takes to start: both at once
+        module = await asyncio.to_thread(importlib.import_module, "speechpool.cli.listeners")
+        listeners = module.Listeners(service, store, listener)
         await listeners.open()
         yield
         limit_seconds = store.current.shutdown_timeout_seconds
     finally:
         end_at = time.monotonic() + limit_seconds
         service.start_draining()
-        await listeners.close_api(limit_seconds)
+        if listeners:
+            await listeners.close_api(limit_seconds)
         await service.close(max(0.0, end_at - time.monotonic()))
-        await listeners.close_telemetry()
+        if listeners:
+            await listeners.close_telemetry()
         logger.info("sidecar stopped")
 
 

@@ -36,7 +36,7 @@ class SocketClaim:
 
     Args:
         path: The file.
-        listener: Bound and listening; whoever serves on it closes it.
+        listener: Bound and listening.
     """
 
     def __init__(self, path: Path, listener: socket.socket) -> None:
@@ -45,7 +45,8 @@ class SocketClaim:
         self._identity = _identity(path)
 
     def release(self) -> None:
-        """Remove the file, unless it is gone or another sidecar's by now."""
+        """Stop listening; remove the file, unless it is gone or another sidecar's by now."""
+        self.listener.close()
         with contextlib.suppress(OSError), _locked(self.path.parent):
             if _identity(self.path) == self._identity:
                 self.path.unlink()
