@@ -17,7 +17,7 @@ RETRIED = (EngineTimeout, EngineFailed, EngineUnavailable)
 """What another client may do better; any other failure would be the same there."""
 
 STOP_SECONDS = 1.0
-"""How long an engine may take to stop; it promises 50 ms. A client that takes longer is closed."""
+"""How long an engine may take to stop speaking; it promises 50 ms. A client that takes longer is closed."""
 
 
 class Stoppable(Protocol):
@@ -44,11 +44,11 @@ async def within(seconds: float, message: str) -> AsyncIterator[None]:
         raise EngineTimeout(message) from None
 
 
-async def stop(work: Stoppable, use: Use[Any]) -> None:
-    """Stop `work`; a client that does not is closed when its use ends, instead of serving again."""
+async def stop(work: Stoppable, use: Use[Any], seconds: float = STOP_SECONDS) -> None:
+    """Stop `work`; a client that does not within `seconds` is closed when its use ends, instead of serving again."""
     has_stopped = False
     try:
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(seconds):
             await work.cancel()
         has_stopped = True
     except (TimeoutError, SpeechError):

@@ -13,6 +13,10 @@ CHARACTERS_PER_SECOND = 15.0
 """How fast a voice speaks at speed 1.0 where nothing tells: English prose at 150 to 180 words a minute."""
 
 
+TAIL_SECONDS = 0.05
+"""Audio that may be missing at the end of a text that went out whole: resamplers and encoders round and hold back."""
+
+
 @dataclass(slots=True)
 class _Part:
     """One text that the engine said, or says: a whole utterance, or one clause of a text stream."""
@@ -66,7 +70,7 @@ class PlayedAccount:
         )
 
     def _is_whole(self, part: _Part, seconds: float) -> bool:
-        return part.ends_seconds is not None and part.ends_seconds <= seconds
+        return part.ends_seconds is not None and part.ends_seconds <= seconds + TAIL_SECONDS
 
     def _said(self, part: _Part, seconds: float) -> str:
         if part.is_ssml:

@@ -39,6 +39,9 @@ CAUGHT_UP_SECONDS = 0.5
 BURST_SECONDS = 1.0
 """How long much audio must wait before that is worth telling: a burst that is heard at once is not."""
 
+STOP_LISTENING_SECONDS = 4.0
+"""How long an engine may take to stop listening: decoders finish their segment first (the local one within 3 s)."""
+
 _PIECE_SECONDS = 0.5  # what the engine is handed at a time: each is awaited, so each must be short
 _MAX_EVENTS = 1000
 
@@ -213,7 +216,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         try:
             await self._hear_all(recognizing)
         except BaseException as error:
-            await stop(recognizing, use)
+            await stop(recognizing, use, STOP_LISTENING_SECONDS)
             if isinstance(error, RETRIED):
                 use.discard()
             raise
