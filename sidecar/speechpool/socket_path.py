@@ -8,7 +8,10 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-__all__ = ["connect_first", "is_foreign", "socket_candidates"]
+__all__ = ["SYSTEM_SOCKET", "connect_first", "is_foreign", "socket_candidates"]
+
+SYSTEM_SOCKET = Path("/run/speechpool/speechpool.sock")
+"""Where the socket is in a container, and where root has put it."""
 
 
 def socket_candidates(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
@@ -22,7 +25,7 @@ def socket_candidates(environ: Mapping[str, str] = os.environ) -> tuple[Path, ..
         return (Path(path),)
     runtime = environ.get("XDG_RUNTIME_DIR")
     private = Path(runtime, "speechpool") if runtime else Path(tempfile.gettempdir(), f"speechpool-{os.getuid()}")
-    return (Path("/run/speechpool/speechpool.sock"), private / "speechpool.sock")
+    return (SYSTEM_SOCKET, private / "speechpool.sock")
 
 
 def is_foreign(path: Path) -> bool:

@@ -143,3 +143,43 @@ class TestPlaces:
         connect_first([tmp_path / "nobody.sock", path], 1.0).close()
 
         claim.listener.close()
+
+    def test_without_a_name_the_first_place_that_can_be_written_to_is_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        blocked = tmp_path / "file"
+        blocked.touch()
+        places = (blocked / "speechpool" / "sp.sock", tmp_path / "own" / "sp.sock")
+        monkeypatch.setattr("speechpool.cli.unix_socket.socket_candidates", lambda _: places)
+
+        claim = claim_socket(None, mode=0o660, group=None)
+
+        assert claim.path == places[1]
+        assert stat.S_IMODE(claim.path.parent.stat().st_mode) == 0o700
+        claim.release()
+
+    def test_where_nothing_can_be_written_the_places_are_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        blocked = tmp_path / "file"
+        blocked.touch()
+        monkeypatch.setattr("speechpool.cli.unix_socket.socket_candidates", lambda _: (blocked / "a" / "sp.sock",))
+
+        with pytest.raises(SettingsError, match=f"may not write to {blocked}/a"):
+            claim_socket(None, mode=0o660, group=None)
+
+    def test_a_directory_of_another_user_in_a_place_for_all_is_not_trusted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = os.getuid() + 1
+        path = tmp_path / f"speechpool-{other}" / "sp.sock"
+        claim = claim_socket(str(path), mode=0o600, group=None)
+        monkeypatch.setattr(os, "getuid", lambda: other)
+        monkeypatch.setattr("speechpool.cli.unix_socket.socket_candidates", lambda _: (path,))
+
+        with pytest.raises(PermissionError):
+            connect_first([path], 1.0)
+        with pytest.raises(SettingsError, match="may not write"):
+            claim_socket(None, mode=0o600, group=None)
+
+        claim.release()

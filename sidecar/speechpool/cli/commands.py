@@ -40,7 +40,7 @@ begin with:
 
 exit codes:
   0  done            1  it failed            2  the command line or a setting is wrong
-  3  no sidecar answers at the socket        130  ended by Ctrl-C"""
+  3  no sidecar answers at the socket        130  ended by Ctrl-C        141  the reader of the output went away"""
 
 
 def run(argv: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from speechpool.cli.signals import Signals
@@ -47,18 +48,18 @@ async def run_sidecar(store: ConfigStore) -> int:
     """
     started_at = time.monotonic()
     settings = store.current
-    with contextlib.ExitStack() as at_the_end:
+    at_the_end = contextlib.ExitStack()
+    with Signals(partial(_end_now, at_the_end)) as signals, at_the_end:
+        claim = claim_socket(settings.socket, mode=settings.socket_mode, group=settings.socket_group)
+        at_the_end.callback(claim.release)
+        service = SpeechService(load_engine(settings.engine, settings.engine_options()), settings)
+        async with _opened(service, store, claim.listener):
+            return await _serve(store, service, signals, started_at)
 
-        def end_now(signal_number: int) -> None:
-            at_the_end.close()
-            os._exit(128 + signal_number)  # workers end by themselves: the kernel tells them that their parent died
 
-        with Signals(end_now) as signals:
-            claim = claim_socket(settings.socket, mode=settings.socket_mode, group=settings.socket_group)
-            at_the_end.callback(claim.release)
-            service = SpeechService(load_engine(settings.engine, settings.engine_options()), settings)
-            async with _opened(service, store, claim.listener):
-                return await _serve(store, service, signals, started_at)
+def _end_now(at_the_end: contextlib.ExitStack, signal_number: int) -> None:
+    at_the_end.close()
+    os._exit(128 + signal_number)  # workers end by themselves: the kernel tells them that their parent died
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speechpool.errors import SettingsError, SpeechPoolError
-from speechpool.socket_path import is_foreign, socket_candidates
+from speechpool.socket_path import SYSTEM_SOCKET, is_foreign, socket_candidates
 
 __all__ = ["SocketClaim", "SocketInUse", "claim_socket"]
 
@@ -86,7 +86,7 @@ def _first_writable(mode: int) -> Path:
     candidates = socket_candidates({key: value for key, value in os.environ.items() if key != "SPEECHPOOL_SOCKET"})
     for path in candidates:
         with contextlib.suppress(OSError):
-            _make_directory(path, mode)
+            _make_directory(path, mode if path == SYSTEM_SOCKET else 0o600)  # a user's own place is private
             if os.access(path.parent, os.W_OK | os.X_OK) and not is_foreign(path):
                 return _checked(path)
     places = " nor ".join(str(path.parent) for path in candidates)
