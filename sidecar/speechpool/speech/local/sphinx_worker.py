@@ -131,7 +131,7 @@ class _Recognition:
         self._sphinx = sphinx
         self._wants_words = request["words"]
         self._wants_partials = request["partials"]
-        # Medium strict: the looser modes hear speech in the noise between sentences of a quiet recording.
+        # All modes find the same sentences in the recordings, with noise added too; this one finds their ends closest.
         self._detector = pocketsphinx.Vad(pocketsphinx.Vad.MEDIUM_STRICT, _SAMPLE_RATE_HZ, FRAME_SECONDS)
         self._endpointer = Endpointer(request["silenceMs"] / 1000)
         self._unframed = bytearray()
