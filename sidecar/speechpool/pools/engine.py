@@ -33,6 +33,10 @@ logger = logging.getLogger("speechpool.pools")
 
 T = TypeVar("T")
 NEVER = float("inf")
+
+TIMER_SLACK_SEC = 0.001
+"""A timer this early counts as on time; the coarsest clock of a supported loop has milliseconds (uvloop)."""
+
 _HERE = str(Path(__file__).parent)
 
 
@@ -176,7 +180,9 @@ class Engine(Generic[T]):
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.tend(self.now())
+        now = self.now()
+        # A loop may be early by its clock's resolution; what is due by then is due.
+        self.tend(self.due if now < self.due < now + TIMER_SLACK_SEC else now)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], what: str) -> "asyncio.Task[None]":
         """Run a coroutine in a task of the pool's own."""
@@ -383,7 +389,7 @@ class Engine(Generic[T]):
     @property
     def is_degraded(self) -> bool:
         """Whether creation fails, or too few are idle and none was made for longer than two creations take."""
-        if self.circuit.failures:
+        if self.circuit.failures or self.stock.unwarmed:
             return True
         return self.short_since is not None and self.now() >= self._degraded_at(self.short_since)
 

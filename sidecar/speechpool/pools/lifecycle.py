@@ -188,13 +188,11 @@ class Lifecycle(Generic[T]):
         try:
             # Once round the loop: a task cancelled before its first step would never run its own clean-up.
             await asyncio.sleep(0)
+        finally:
             for task in makers:
                 task.cancel()
-            await self._wait_for_tasks(timeout)
-        except asyncio.CancelledError:
-            for task in tuple(engine.tasks):
-                task.cancel()
-            raise
+        # A caller cancelled while it waits leaves closes under way, each with its own limit.
+        await self._wait_for_tasks(timeout)
         logger.debug("[%s] Pool shutdown complete", engine.name)
 
     def _end_everything(self) -> "tuple[asyncio.Task[None], ...]":
@@ -221,8 +219,10 @@ class Lifecycle(Generic[T]):
         while tasks and loop.time() < deadline:
             await asyncio.wait(tuple(tasks), timeout=deadline - loop.time())
         if tasks:
+            await asyncio.sleep(0)
             for task in tuple(tasks):
                 task.cancel()
+        if tasks:
             await asyncio.wait(tuple(tasks), timeout=CANCEL_GRACE_SEC)
         if tasks:
             logger.warning("[%s] %d tasks did not end in time at shutdown", self._engine.name, len(tasks))

@@ -97,6 +97,7 @@ class Sessions(Generic[T]):
         if item.orphaned:
             if item.leases:
                 return None
+            self._stock.passing[item] = ItemState.RESETTING
             keep = self._engine.settings.recycle_sessions
             return self._engine.returns.turn_in(item, keep=keep, discard=discard or item.ending == "discard")
         if self._stock.sessions.get(item.session) is not item:
@@ -158,6 +159,7 @@ class Sessions(Generic[T]):
     def _end_expired(self, now: float) -> float:
         stock, grace = self._stock, self._engine.settings.grace_sec
         for item in [item for item in stock.expired.values() if now >= item.used_at + grace]:
+            item.ending = "stale"  # never stocked: whoever forgot the session may still use it
             self.end(item, discard=False)
         return min((item.used_at + grace for item in stock.expired.values()), default=NEVER)
 

@@ -93,6 +93,7 @@ class Stock(Generic[T]):
             self.out[item.key] = item
         else:
             self.sessions[session] = item
+            item.begun_by_lease = item.orphaned = False
             item.set_swift(observed=self.observed)
 
     def disown(self, item: Item[T], state: ItemState) -> bool:
