@@ -11,6 +11,7 @@ import sys
 import wave
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 from tests.integration.sidecar import ONE_VOICE, PATIENCE_SECONDS, Sidecar, environment, running_sidecar
@@ -66,12 +67,13 @@ class Terminal:
                 return
             self.text += data.decode()
 
-    def close(self) -> int:
-        """Its exit code."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
         os.close(self._master)
-        return self.process.wait()
 
 
 @pytest.fixture
@@ -205,20 +207,18 @@ class TestSay:
         assert done.stderr.count(b"\n") == 1
 
     def test_a_terminal_gets_no_audio(self, shared_sidecar: Sidecar) -> None:
-        terminal = Terminal(["say", "hello"], shared_sidecar.socket)
-        terminal.read_until(None)
+        with Terminal(["say", "hello"], shared_sidecar.socket) as terminal:
+            terminal.read_until(None)
 
-        assert "give -o FILE" in terminal.text
-        assert terminal.process.wait(PATIENCE_SECONDS) == 2
-        terminal.close()
+            assert "give -o FILE" in terminal.text
+            assert terminal.process.wait(PATIENCE_SECONDS) == 2
 
     def test_progress_is_shown_on_a_terminal_and_wiped(self, shared_sidecar: Sidecar, tmp_path: Path) -> None:
-        terminal = Terminal(["say", "hello", "-o", str(tmp_path / "a.wav")], shared_sidecar.socket)
-        terminal.read_until(None)
+        with Terminal(["say", "hello", "-o", str(tmp_path / "a.wav")], shared_sidecar.socket) as terminal:
+            terminal.read_until(None)
 
-        assert " s of audio\r\x1b[K" in terminal.text
-        assert terminal.process.wait(PATIENCE_SECONDS) == 0
-        terminal.close()
+            assert " s of audio\r\x1b[K" in terminal.text
+            assert terminal.process.wait(PATIENCE_SECONDS) == 0
 
 
 class TestTranscribe:
@@ -312,15 +312,14 @@ class TestStatus:
         assert (code, errors) == (141, b"")
 
     def test_watching_on_a_terminal_draws_over_itself_and_leaves_it_as_it_was(self, shared_sidecar: Sidecar) -> None:
-        terminal = Terminal(["status", "--watch", "0.01"], shared_sidecar.socket)
-        terminal.read_until("\x1b[J")
-        os.killpg(terminal.process.pid, signal.SIGINT)
-        terminal.read_until(None)
+        with Terminal(["status", "--watch", "0.01"], shared_sidecar.socket) as terminal:
+            terminal.read_until("\x1b[J")
+            os.killpg(terminal.process.pid, signal.SIGINT)
+            terminal.read_until(None)
 
-        assert terminal.process.wait(PATIENCE_SECONDS) == 130
-        assert terminal.text.endswith("\x1b[?25h\x1b[?1049l")
-        assert "Traceback" not in terminal.text
-        terminal.close()
+            assert terminal.process.wait(PATIENCE_SECONDS) == 130
+            assert terminal.text.endswith("\x1b[?25h\x1b[?1049l")
+            assert "Traceback" not in terminal.text
 
 
 @contextlib.contextmanager
