@@ -6,6 +6,7 @@ its states: waiting, woken but not yet run (where a hand-over gets lost), about 
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -19,17 +20,18 @@ from speechpool.errors import PoolClosed, SessionReleased
 from speechpool.pools import WarmableResourcePool
 
 Pool = WarmableResourcePool[Client]
+Act = Callable[[Pool, World], Awaitable[Any]]
 
 
 @dataclass(kw_only=True)
 class Scenario:
     """A world, a pool, a victim that is cancelled, and bystanders that are not."""
 
-    victim: Callable[[Pool, World], Awaitable[Any]]
+    victim: Act
     settings: dict[str, Any] = field(default_factory=dict)
     dials: dict[str, Any] = field(default_factory=dict)
-    before: Callable[[Pool, World], Awaitable[Any]] | None = None
-    bystanders: tuple[Callable[[Pool, World], Awaitable[Any]], ...] = ()
+    before: Act | None = None
+    bystanders: tuple[Act, ...] = ()
     prepared: bool = True
 
 
@@ -111,6 +113,11 @@ async def leave_idle_and_dead(pool: Pool, world: World) -> None:
 
 async def begin_session(pool: Pool, world: World) -> None:
     await pool.acquire_for_session("s1")
+
+
+async def begin_warming(pool: Pool, world: World) -> None:
+    await pool.acquire_for_session("s1")
+    await asyncio.sleep(world.creation_seconds + world.warm_seconds / 2)
 
 
 async def stale_session(pool: Pool, world: World) -> None:
@@ -211,6 +218,7 @@ SCENARIOS = {
     "prepare joined by another": Scenario(
         victim=prepare, settings=STOCK, dials=SLOW, prepared=False, bystanders=(prepare,)
     ),
+    "shutdown while a client is warmed": Scenario(victim=shutdown, settings=STOCK, dials=SLOW, before=begin_warming),
     "shutdown": Scenario(victim=shutdown, settings=STOCK, dials=SLOW, before=begin_session),
     "drain": Scenario(victim=drain, settings=STOCK, dials=SLOW, bystanders=(bystander_turn,)),
     "check": Scenario(victim=check, settings=STOCK | HOOKS, dials=SLOW, before=leave_idle_and_dead),
@@ -219,34 +227,35 @@ SCENARIOS = {
 }
 
 
-async def quietly(work: Awaitable[Any]) -> None:
-    """A bystander: that its session or its pool ended under it is part of the scenario."""
+async def quietly(act: Act, pool: Pool, world: World) -> None:
+    """Somebody's part: that its session or its pool ended under it belongs to the scenario."""
     with suppress(SessionReleased, PoolClosed):
-        await work
+        await act(pool, world)
 
 
-async def play(scenario: Scenario, loop: Any, cancel_before: int | None) -> int:
-    """One run; returns how many callbacks ran while the victim was alive."""
+async def play(scenario: Scenario, loop: Any, cancel_before: int) -> bool:
+    """One run, with the victim cancelled before this callback; whether the victim lived that long."""
     world = World(**scenario.dials)
-    pool = world.bare_pool(**scenario.settings)
+    warm_fn = world.warm if world.warm_seconds else None
+    pool = world.bare_pool(warm_fn=warm_fn, **scenario.settings)
     if isinstance(loop, SteppingUvloop):  # real time: every wait is a pass of the loop
         world.creation_seconds = world.warm_seconds = world.close_seconds = 0.0
     if scenario.prepared:
         await pool.prepare()
     if scenario.before:
         await scenario.before(pool, world)
-    bystanders = [asyncio.create_task(quietly(bystander(pool, world))) for bystander in scenario.bystanders]
-    victim = asyncio.create_task(quietly(scenario.victim(pool, world)))
+    bystanders = [asyncio.create_task(quietly(bystander, pool, world)) for bystander in scenario.bystanders]
+    victim = asyncio.create_task(quietly(scenario.victim, pool, world))
+    hits = []
     loop.steps = 0
-    if cancel_before is not None:
-        loop.before_step = lambda step: step == cancel_before and victim.cancel()
+    loop.before_step = lambda step: step == cancel_before and hits.append(victim.cancel())
     await asyncio.wait({victim})
-    steps: int = loop.steps
     loop.before_step = None
-    assert victim.cancelled() == (cancel_before is not None), f"{victim} swallowed its cancellation"
+    hit = any(hits)
+    assert victim.cancelled() == hit, f"{victim} swallowed its cancellation"
     await asyncio.gather(*bystanders)
     await aftermath(pool, world)
-    return steps
+    return hit
 
 
 async def aftermath(pool: Pool, world: World) -> None:
@@ -262,6 +271,7 @@ async def aftermath(pool: Pool, world: World) -> None:
     items = pool.snapshot()["items"]
     assert not any(items.values()), items
     assert [client.closes for client in world.made] == [1] * len(world.made)
+    assert all(client.close_ended for client in world.made), "a close was cut short"
     assert world.creating == 0
 
 
@@ -283,15 +293,18 @@ async def fully_usable(pool: Pool) -> None:
         assert len({lease.resource for lease in leases}) == target
 
 
+def cancel_at_every_step(scenario: Scenario, make_loop: Callable[[], Any]) -> int:
+    """How many steps there were."""
+    for step in itertools.count(1):
+        loop = make_loop()
+        if not run(play(scenario, loop, step), loop):
+            return step - 1
+    raise AssertionError
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_cancelled_at_every_step(name):
-    scenario = SCENARIOS[name]
-    loop = SteppingVirtualLoop()
-    steps = run(play(scenario, loop, None), loop)
-    assert steps > 0
-    for step in range(1, steps + 1):
-        loop = SteppingVirtualLoop()
-        run(play(scenario, loop, step), loop)
+    assert cancel_at_every_step(SCENARIOS[name], SteppingVirtualLoop) > 0
 
 
 ON_REAL_TIME = sorted(name for name, scenario in SCENARIOS.items() if scenario.before is not stale_session)
@@ -299,10 +312,4 @@ ON_REAL_TIME = sorted(name for name, scenario in SCENARIOS.items() if scenario.b
 
 @pytest.mark.parametrize("name", ON_REAL_TIME)
 def test_cancelled_at_every_step_on_uvloop(name):
-    scenario = SCENARIOS[name]
-    loop = SteppingUvloop()
-    steps = run(play(scenario, loop, None), loop)
-    assert steps > 0
-    for step in range(1, steps + 1):
-        loop = SteppingUvloop()
-        run(play(scenario, loop, step), loop)
+    assert cancel_at_every_step(SCENARIOS[name], SteppingUvloop) > 0

@@ -247,6 +247,7 @@ async def test_a_pool_is_a_context_manager_and_can_be_resized_drained_and_checke
     async with world.pool(warm_pool_size=2, enable_background_warmup=True) as pool:
         first = list(world.made)
         await pool.drain()
+        await settle()
         drained = [client.closes for client in first]
         second = list(world.open)
         second[0].is_ready = False

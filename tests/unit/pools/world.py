@@ -31,6 +31,7 @@ class Client:
         self.resets = 0
         self.closes = 0
         self.close_started = False
+        self.close_ended = False
         self._world = world
 
     def __repr__(self) -> str:
@@ -47,6 +48,7 @@ class Client:
         self.closes += 1
         self.is_ready = False
         await asyncio.sleep(self._world.close_seconds)
+        self.close_ended = True
 
 
 class World:
