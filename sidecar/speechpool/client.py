@@ -235,7 +235,7 @@ class SidecarClient:
             SidecarRefused: There is no such page.
         """
         with self._request("GET", path) as reply:
-            return json.loads(_translated(reply.read))
+            return _json(reply)
 
     def create_session(self, session_id: str) -> None:
         """Give a session clients of its own; raises as `get_json` does."""
@@ -252,7 +252,7 @@ class SidecarClient:
             SidecarUnreachable: No sidecar answers.
         """
         with self._request("GET", "/readyz", accepted=(200, 503)) as reply:
-            answer = json.loads(_translated(reply.read))
+            answer = _json(reply)
         if reply.status == 200:
             return None
         return "; ".join(f"{reason['component']}: {reason['message']}" for reason in answer["reasons"])
@@ -274,10 +274,10 @@ class SidecarClient:
             # a sidecar that refuses an upload answers and closes before it has read everything
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, path, body, {"Content-Type": content_type} if content_type else {})
-            reply = _translated(connection.getresponse)
-            if reply.status not in accepted:
-                raise _refusal(reply)
-            yield reply
+            with _translated(connection.getresponse) as reply:
+                if reply.status not in accepted:
+                    raise _refusal(reply)
+                yield reply
 
 
 def openai_client(
@@ -355,6 +355,13 @@ def _translated(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise SpeechBrokenOff("the sidecar sent nothing for longer than the time limit") from error
     except (http.client.HTTPException, ConnectionError) as error:
         raise SpeechBrokenOff("the sidecar broke off in the middle of its answer") from error
+
+
+def _json(reply: http.client.HTTPResponse) -> Any:  # noqa: ANN401 # JSON has no narrower type
+    try:
+        return json.loads(_translated(reply.read))
+    except ValueError as error:
+        raise SpeechBrokenOff("what answers at the socket is not a SpeechPool sidecar") from error
 
 
 def _refusal(reply: http.client.HTTPResponse) -> SidecarRefused:

@@ -6,10 +6,12 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import wave
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -145,6 +147,35 @@ class TestWithoutASidecar:
         assert speechpool("--version").stdout == done.stdout
 
 
+class TestSomethingElseAnswers:
+    @pytest.mark.parametrize(
+        ("answer", "complaint"),
+        [
+            (b"", b"speechpool: the sidecar broke off in the middle of its answer\n"),
+            (b"220 mail\r\n", b"speechpool: the sidecar broke off in the middle of its answer\n"),
+            (b"HTTP/1.0 200 OK\r\n\r\nhello", b"speechpool: what answers at the socket is not a SpeechPool sidecar\n"),
+        ],
+        ids=["nothing", "not HTTP", "not JSON"],
+    )
+    def test_it_is_one_line_and_exit_code_1(self, nobody: Path, answer: bytes, complaint: bytes) -> None:
+        with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor() as threads:
+            listener.bind(str(nobody))
+            listener.listen()
+            answered = threads.submit(answer_once, listener, answer)
+
+            done = speechpool("status", socket=nobody)
+
+            assert (done.returncode, done.stderr) == (1, complaint)
+            answered.result(PATIENCE_SECONDS)
+
+
+def answer_once(listener: socket.socket, answer: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(answer)
+
+
 class TestSay:
     def test_a_file_is_a_whole_wav_with_its_true_length(self, shared_sidecar: Sidecar, tmp_path: Path) -> None:
         target = tmp_path / "hello.wav"
@@ -179,6 +210,11 @@ class TestSay:
 
         assert done.returncode == 0
         assert len(done.stdout) > 10_000
+
+    def test_a_text_that_is_not_utf_8_is_refused(self, nobody: Path) -> None:
+        done = speechpool("say", "-", stdin=b"caf\xe9", socket=nobody)
+
+        assert (done.returncode, done.stderr) == (2, b"speechpool: the text on stdin is not UTF-8\n")
 
     def test_the_ending_of_the_file_chooses_the_format(self, shared_sidecar: Sidecar, tmp_path: Path) -> None:
         target = tmp_path / "hello.flac"

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Say it."""
     if args.output == "-" and sys.stdout.isatty():
         raise UsageError("audio is not for a terminal: give -o FILE, or pipe it into a player")
-    text = sys.stdin.read() if args.text == "-" else args.text
+    text = _read_stdin() if args.text == "-" else args.text
     sidecar = SidecarClient(args.socket)
     with sidecar.speak(
         text,
@@ -70,6 +70,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         tell(speech_summary(speech, meter.seconds))
     return 0
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise UsageError("the text on stdin is not UTF-8") from None
 
 
 def _format_of(output: str) -> str:
