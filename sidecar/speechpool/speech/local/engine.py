@@ -1,6 +1,8 @@
 """The embedded engine itself: checks what is installed, knows the voices, makes clients."""
 
+import asyncio
 import importlib.util
+import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -41,6 +43,8 @@ class LocalEngine:
         self._options = options
         self._catalog: Catalog | None = None
         self._voices: Sequence[Voice] = ()
+        # A start is half a second of one core: started all together twenty would all be late, in turn only the last.
+        self._starts = asyncio.Semaphore(max(2, os.cpu_count() or 2))
         self._capabilities = EngineCapabilities(
             output_formats=frozenset(AudioFormat(codec, rate) for codec in RAW_CODECS for rate in _OUTPUT_RATES_HZ),
             input_formats=frozenset({_INPUT_FORMAT}),
@@ -118,7 +122,7 @@ class LocalEngine:
         """
         if profile.format not in self._capabilities.output_formats:
             raise SettingsError(f"outputFormat must be raw for the local engine; got {profile.format}")
-        return await _started(LocalSynthesizer(profile, self._options, self.resolve_voice("alloy")))
+        return await self._started(LocalSynthesizer(profile, self._options, self.resolve_voice("alloy")))
 
     async def create_recognizer(self, profile: RecognitionProfile) -> LocalRecognizer:
         """A client that understands.
@@ -134,12 +138,12 @@ class LocalEngine:
                 f"languages must be {self._options.language} alone for the local engine, whose one model it is; "
                 f"got {', '.join(profile.languages)} ({profile.language_mode})"
             )
-        return await _started(LocalRecognizer(self._options))
+        return await self._started(LocalRecognizer(self._options))
+
+    async def _started(self, client: C) -> C:
+        async with self._starts:
+            await client.start()
+        return client
 
     async def close(self) -> None:
         """Nothing is left to release: clients own their workers."""
-
-
-async def _started(client: C) -> C:
-    await client.start()
-    return client
