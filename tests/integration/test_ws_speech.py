@@ -201,6 +201,20 @@ async def test_cancel_stops_the_audio_and_tells_what_went_out():
     assert events[-1]["type"] == "completed"
 
 
+async def test_cancel_can_tell_the_text_that_was_heard():
+    async with serving() as api, speaking(api) as speech:
+        api.engine.fail(None, after_chunks=12)  # 1.2 s: "One two three four f"
+        await speech.send("speak", id="a", input="One two three four five.")
+        received = b""
+        while len(received) < 12 * 4800:
+            message = await speech.receive()
+            received += message if isinstance(message, bytes) else b""
+        await speech.send("cancel", id="a", played_ms=300)  # 5 characters
+        canceled = await speech.event("canceled")
+    assert canceled["audio_ms"] == 300.0
+    assert canceled["text"].split() == ["One", "two"]
+
+
 async def test_cancel_without_an_id_cancels_all():
     async with serving() as api, speaking(api) as speech:
         api.engine.fail(None, after_chunks=1)
@@ -321,6 +335,7 @@ async def test_a_session_speaks_on_a_socket():
         ('{"type": "text"}', "text", "missing_required_parameter"),
         ('{"type": "flush"}', "id", "no_open_utterance"),
         ('{"type": "cancel", "id": "nobody"}', "id", "unknown_id"),
+        ('{"type": "cancel", "played_ms": -1}', "played_ms", "invalid_value"),
     ],
 )
 async def test_a_wrong_message_gets_an_error_and_the_socket_stays(message: str, param: str | None, code: str):

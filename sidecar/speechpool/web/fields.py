@@ -74,7 +74,11 @@ class Fields:
             return self._absent(name, "a string") if required else default
         return value if isinstance(value, str) else self._wrong(name, "a string", value)
 
-    def number(self, name: str, default: float) -> float:
+    @overload
+    def number(self, name: str, default: float) -> float: ...
+    @overload
+    def number(self, name: str, default: None) -> float | None: ...
+    def number(self, name: str, default: float | None) -> float | None:
         """A number; no boolean."""
         value = self.take(name)
         if value is None:

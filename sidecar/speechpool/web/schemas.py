@@ -260,8 +260,10 @@ def _pool() -> Schema:
             "active_sessions": _COUNT,
             "background_warmup": _BOOLEAN,
             "items": counts,
+            "clients": _described(_array({"type": "object"}), "Each client: its state, age, idleness and uses."),
             "metrics": {"type": "object"},
         },
+        optional=("clients",),
         is_open=True,
     )
 

@@ -87,6 +87,7 @@ class Turn:
         stream: What the service makes of it, once its turn has come.
         task: What speaks it.
         error: Why it was ended from outside, if not by `cancel`.
+        played_seconds: How far the client's player had come when it canceled; None for all that went out.
         has_audio: Whether any audio went out.
         is_told: Whether the client was told how it ended.
     """
@@ -97,5 +98,6 @@ class Turn:
     stream: UtteranceStream | TextStream | None = field(default=None, repr=False)
     task: asyncio.Task[None] | None = None
     error: Exception | None = None
+    played_seconds: float | None = None
     has_audio: bool = False
     is_told: bool = False

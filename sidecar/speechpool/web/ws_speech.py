@@ -244,13 +244,19 @@ class SpeechConversation:
 
     async def _cancel(self, fields: Fields) -> None:
         wanted = fields.text("id")
+        played_ms = fields.number("played_ms", None)
         fields.refuse_unknown()
+        if played_ms is not None and played_ms < 0:
+            raise InvalidInput(
+                f"played_ms must be at least 0; got {played_ms:g}", param="played_ms", code="invalid_value"
+            )
         turns = [turn for turn in self._turns.values() if wanted in {None, turn.id}]
         if wanted is not None and not turns:
             raise InvalidInput("no utterance with this id waits or is under way", param="id", code="unknown_id")
         for turn in turns:
             self._broken_ids.append(turn.id)
             if turn.task is not None:
+                turn.played_seconds = None if played_ms is None else played_ms / 1000
                 turn.task.cancel()
             else:
                 del self._turns[turn.id]
@@ -351,7 +357,7 @@ class SpeechConversation:
             await self._tell_canceled(turn)
 
     async def _tell_canceled(self, turn: Turn) -> None:
-        played = NOTHING_PLAYED if turn.stream is None else played_event(turn.stream.played())
+        played = NOTHING_PLAYED if turn.stream is None else played_event(turn.stream.played(turn.played_seconds))
         await self._send(turn, {"type": "canceled", **played})
 
     async def _send(self, turn: Turn, event: dict[str, Any]) -> None:
