@@ -15,13 +15,13 @@ _FRAMES_A_SECOND = 100  # pocketsphinx's `frate`
 
 _TUNING = {"fwdflat": False, "maxhmmpf": 2000, "maxwpf": 5, "topn": 2}
 """Measured on tests/data/recordings (70 words): 15 wrong when a segment is decoded whole and 24 as it comes, at a
-real-time factor of 0.09; with the library's defaults 22 and 27, at 0.25. Skipping frames (`ds`) is faster still, and what
-it understands then depends on which frame the audio begins with."""
+real-time factor of 0.09; with the library's defaults 22 and 27, at 0.25. Skipping frames (`ds`) is faster still, but
+what is understood then depends on which frame the audio begins with."""
 
 _GRAMMAR_TUNING = {"beam": 1e-80, "pbeam": 1e-80, "wbeam": 1e-60, "bestpath": False}
-"""A grammar's graph is small, so a wide search costs little (real-time factor 0.02); and only the search itself keeps to
-the grammar: the best path through its lattice ends in the middle of a sentence at times. Measured: ten sentences said by
-six voices of espeak-ng twice, 112 of 120 right; 93 with the library's defaults."""
+"""A grammar's graph is small, so a wide search costs little (real-time factor 0.02). And only the search itself keeps
+to the grammar: the best path through its lattice ends in the middle of a sentence at times. Measured: ten sentences
+said twice by six voices of espeak-ng, 112 of 120 right; with the library's defaults 93."""
 
 _HINT_WEIGHT = 100.0
 """How much likelier a hint is than an average word; from 100 to 10,000 the recordings give the same text."""

@@ -1,0 +1,41 @@
+"""What the kernel knows of processes and file descriptors."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["children", "is_running", "open_files", "until"]
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def children() -> set[int]:
+    """Every child process of this one, zombies too."""
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
+
+
+def open_files() -> dict[str, str]:
+    """The open file descriptors of this process, and what they are."""
+    found = {}
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found[descriptor.name] = str(descriptor.readlink())
+        except FileNotFoundError:  # the one that lists them
+            continue
+    return found
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until `condition()` holds; the test's own time limit bounds it."""
+    while not condition():  # noqa: ASYNC110 - what the kernel does sets no event
+        await asyncio.sleep(0.001)
