@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import importlib
+import logging
 import os
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from speechpool.errors import SettingsError
 from speechpool.logs import configure_logging
 
 __all__ = ["configure", "run"]
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 Run the sidecar in the foreground: open the engine, make the pools warm, answer on a Unix socket.
@@ -50,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     store = load(os.environ, flag_layer(args))
     settings = store.current
     configure_logging(settings.log_level, settings.log_format)
+    for warning in store.warnings:
+        logger.warning("setting has no effect", extra={"detail": warning})
     loop_factory = _loop_factory(settings.event_loop)
     # not before: it brings aiohttp, and a wrong setting should be told at once
     sidecar = importlib.import_module("speechpool.cli.sidecar")

@@ -36,6 +36,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer with what the handler returns, or with the error it raises."""
     loop = asyncio.get_running_loop()
     started = loop.time()
+    failure = 0
     response: web.StreamResponse
     try:
         response = await handler(request)
@@ -43,13 +44,13 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise  # the client is gone; nobody reads an answer
     except Exception as error:
         problem = problem_of(error, request_id=request_id(request))
-        response = problem_response(problem)
+        response, failure = problem_response(problem), problem.status
         if request.writer.output_size > 0:
-            _note(request, response, loop.time() - started)
+            _note(request, response, loop.time() - started, failure)
             raise _broken_off(request) from error
     if not response.prepared:
         response.headers[REQUEST_ID] = request_id(request)
-    _note(request, response, loop.time() - started)
+    _note(request, response, loop.time() - started, failure)
     return response
 
 
@@ -60,13 +61,14 @@ def _broken_off(request: web.Request) -> ConnectionError:
     return ConnectionResetError("the response was broken off")
 
 
-def _note(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+def _note(request: web.Request, response: web.StreamResponse, seconds: float, failure: int) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unmatched"
     method = request.method if request.method in _METHODS else "other"
     if (state := request.app.get(STATE)) is not None:
         state.metrics.observe(method, route, response.status, seconds)
-    level = logging.WARNING if response.status >= 500 else logging.DEBUG
+    # /readyz answers 503 by design, each time somebody asks too early: that is no failure.
+    level = logging.WARNING if failure >= 500 else logging.DEBUG
     if not logger.isEnabledFor(level):
         return
     fields = {

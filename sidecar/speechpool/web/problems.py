@@ -6,6 +6,7 @@ unless `x-should-retry: false` says that it is of no use (openai-python 3.54, `_
 
 import logging
 import math
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -159,11 +160,16 @@ def problem_of(error: Exception, *, request_id: str) -> Problem:
         level = logging.ERROR if problem is _UNEXPECTED else logging.WARNING
         # Only the class, and for an error of our own its message: anything else may quote what was said.
         detail = str(error) if isinstance(error, SpeechPoolError) else ""
-        fields = {"error_class": type(error).__name__, "detail": detail, "request_id": request_id}
-        logger.log(level, "request failed", extra=fields)
+        fields: dict[str, object] = {"error_class": type(error).__name__, "detail": detail, "request_id": request_id}
         if problem is _UNEXPECTED:
-            logger.debug("request failed here", exc_info=error, extra={"request_id": request_id})
+            fields["where"] = _where(error)
+        logger.log(level, "request failed", extra=fields)
     return problem
+
+
+def _where(error: BaseException) -> list[str]:
+    """The lines of code where a defect showed, the last one innermost; no values."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]
 
 
 def problem_response(problem: Problem) -> web.Response:
