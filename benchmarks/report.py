@@ -9,11 +9,12 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["render", "save"]
+__all__ = ["Target", "at_least", "at_most", "render", "save", "text", "versions"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "bench"
@@ -26,7 +27,35 @@ rounds, and its median is shown; a time is what one machine took, and virtual se
 """
 
 
-def save(section: str, rows: Sequence[Mapping[str, Any]], *, title: str, note: str = "", quick: bool = False) -> Path:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A number to reach, for the table at the head of the page."""
+
+    what: str
+    wanted: str
+    measured: str
+    reached: bool
+
+
+def at_least(what: str, measured: float, bound: float, unit: str = "") -> Target:
+    """A target that is reached from `bound` upwards."""
+    return Target(what, f"≥ {_cell(float(bound))}{unit}", f"{_cell(float(measured))}{unit}", measured >= bound)
+
+
+def at_most(what: str, measured: float, bound: float, unit: str = "") -> Target:
+    """A target that is reached up to `bound`."""
+    return Target(what, f"≤ {_cell(float(bound))}{unit}", f"{_cell(float(measured))}{unit}", measured <= bound)
+
+
+def save(
+    section: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    note: str = "",
+    targets: Sequence[Target] = (),
+    quick: bool = False,
+) -> Path:
     """Save one table of results.
 
     Args:
@@ -36,12 +65,20 @@ def save(section: str, rows: Sequence[Mapping[str, Any]], *, title: str, note: s
             significant digits.
         title: The section's heading.
         note: A paragraph in Markdown: what was measured, how, in which unit.
+        targets: The numbers to reach that this section measured.
         quick: Whether this was a shortened run; the page says so.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{section}.json"
-    result = {"title": title, "note": note, "quick": quick, "machine": machine(), "rows": list(rows)}
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result = {
+        "title": title,
+        "note": note,
+        "quick": quick,
+        "machine": machine(),
+        "rows": list(rows),
+        "targets": [asdict(target) for target in targets],
+    }
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
@@ -71,8 +108,17 @@ def render() -> str:
     """The page, from the results that are saved."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     if not results:
-        raise SystemExit(f"no results in {RESULTS}: run `make bench` first")
-    return "\n".join([HEAD, *(_section(result) for result in results)])
+        raise SystemExit(f"no results in {RESULTS.relative_to(ROOT)}: run `make bench` first")
+    targets = [target for result in results for target in result["targets"]]
+    reached = f"{sum(target['reached'] for target in targets)} of {len(targets)}"
+    head = [HEAD, f"## Numbers to reach\n\nReached: {reached}.\n\n{_table(targets)}\n"] if targets else [HEAD]
+    return "\n".join([*head, *(_section(result) for result in results)])
+
+
+def text(section: str) -> str:
+    """One saved section with its targets, as the page shows it: what a benchmark prints at its end."""
+    result = json.loads((RESULTS / f"{section}.json").read_text(encoding="utf-8"))
+    return "\n".join(part for part in (_section(result), _table(result["targets"])) if part)
 
 
 def _section(result: Mapping[str, Any]) -> str:

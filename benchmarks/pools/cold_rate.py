@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import looptime
+from pools.timer_pool import TimerPool
 from pools.traffic import call_seconds
 
-from speechpool.pools import AllocationTier
+from speechpool.pools import AllocationTier, WarmableResourcePool
 
 __all__ = ["CREATION_SECONDS", "Outcome", "simulate"]
 
@@ -44,13 +45,12 @@ class _Client:
 
 
 class _Simulation:
-    def __init__(self, make_pool: Callable[[Any], Any], idle_of: Callable[[Any], int]) -> None:
+    def __init__(self, make_pool: Callable[[Any], Any]) -> None:
         self.waits: list[float] = []
         self.cold = 0
         self.creations = 0
         self.idle_samples: list[int] = []
         self.pool = make_pool(self._create)
-        self._idle_of = idle_of
 
     async def _create(self) -> _Client:
         self.creations += 1
@@ -86,7 +86,7 @@ class _Simulation:
     async def _watch_idle(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self.idle_samples.append(self._idle_of(self.pool))
+            self.idle_samples.append(_idle(self.pool))
 
     def _outcome(self) -> Outcome:
         waits = sorted(self.waits)
@@ -100,13 +100,19 @@ class _Simulation:
         )
 
 
-def simulate(make_pool: Callable[[Any], Any], idle_of: Callable[[Any], int], arrivals: Sequence[float]) -> Outcome:
+def _idle(pool: WarmableResourcePool[Any] | TimerPool) -> int:
+    if isinstance(pool, TimerPool):
+        return pool.idle
+    idle: int = pool.snapshot()["warm_pool_size"]
+    return idle
+
+
+def simulate(make_pool: Callable[[Any], Any], arrivals: Sequence[float]) -> Outcome:
     """Send the calls to a new pool.
 
     Args:
         make_pool: Gets the factory, returns the pool.
-        idle_of: The number of idle clients of that pool.
         arrivals: Seconds at which calls arrive, in order.
     """
     with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(noop_cycles=0, idle_timeout=0)) as runner:
-        return runner.run(_Simulation(make_pool, idle_of).run(arrivals))
+        return runner.run(_Simulation(make_pool).run(arrivals))

@@ -23,15 +23,17 @@ class Peer:
         size: How many items it may hold.
         creation_seconds: How long its connect takes.
         warm: Whether it is filled before `open` returns.
+        bounded: Whether it may not make more, where it has the choice.
     """
 
     name = ""
     package = ""
 
-    def __init__(self, size: int, *, creation_seconds: float = 0.0, warm: bool = True) -> None:
+    def __init__(self, size: int, *, creation_seconds: float = 0.0, warm: bool = True, bounded: bool = True) -> None:
         self.size = size
         self.creation_seconds = creation_seconds
         self.warm = warm
+        self.bounded = bounded
         self.acquire: Callable[[], Awaitable[Any]]
         self.release: Callable[[Any], Awaitable[Any]]
 

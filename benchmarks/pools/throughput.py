@@ -1,4 +1,4 @@
-"""Acquire and release as often as possible: every contender in interleaved rounds, as ratios inside each round."""
+"""Acquire and release as often as possible: every contender in interleaved rounds, each beside the limit."""
 
 import asyncio
 import gc
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from pools.peers import Peer
 
-__all__ = ["Course", "Ratios", "measure"]
+__all__ = ["Course", "Speed", "measure"]
+
+PROBE_TURNS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +22,11 @@ class Course:
         name: The column's heading.
         tasks: How many tasks use the pool at once.
         items: How many items the pool holds.
-        turns: Acquires in all, in each round.
     """
 
     name: str
     tasks: int
     items: int
-    turns: int
 
     @property
     def waits(self) -> bool:
@@ -35,38 +35,45 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratios:
-    """Medians over the rounds of one contender in one course."""
+class Speed:
+    """Medians over the rounds: acquires and releases per second, and the ratio to the limit's just before."""
 
     name: str
     per_second: float
     of_limit: float
 
 
-async def measure(contenders: Sequence[Callable[[int], Peer]], course: Course, rounds: int) -> list[Ratios]:
-    """Run each contender once in each round; the first one is the limit that the ratios are taken of."""
-    peers = [make(course.items) for make in contenders]
+async def measure(
+    contenders: Sequence[Callable[..., Peer]], course: Course, *, rounds: int, round_seconds: float
+) -> list[Speed]:
+    """Run every contender once in each round, each right after the first one, which is the limit."""
+    peers = [make(course.items, bounded=course.waits) for make in contenders]
+    turns = []
     for peer in peers:
         await peer.open()
-        await _seconds(peer, course, course.turns // 10)  # warms caches and the peer's own lazy parts
-    times: list[list[float]] = [[] for _ in peers]
+        await _rate(peer, course, PROBE_TURNS)  # the peer's own lazy parts
+        turns.append(max(PROBE_TURNS, int(round_seconds * await _rate(peer, course, PROBE_TURNS))))
+    gc.collect()
+    gc.freeze()  # what is there stays there; the collections before each measurement look at the rest only
+    rates: list[list[float]] = [[] for _ in peers]
+    ratios: list[list[float]] = [[] for _ in peers]
     for _ in range(rounds):
-        for peer, spent in zip(peers, times, strict=True):
-            spent.append(await _seconds(peer, course, course.turns))
+        for number, peer in enumerate(peers):
+            base = await _rate(peers[0], course, turns[0])
+            rates[number].append(await _rate(peer, course, turns[number]))
+            ratios[number].append(rates[number][-1] / base)
     for peer in peers:
         await peer.close()
-    return [_ratios(peer, course, spent, times[0]) for peer, spent in zip(peers, times, strict=True)]
+    return [
+        Speed(peer.name, statistics.median(own), statistics.median(of_limit))
+        for peer, own, of_limit in zip(peers, rates, ratios, strict=True)
+    ]
 
 
-def _ratios(peer: Peer, course: Course, spent: Sequence[float], limit: Sequence[float]) -> Ratios:
-    of_limit = statistics.median(base / own for base, own in zip(limit, spent, strict=True))
-    return Ratios(peer.name, course.turns / statistics.median(spent), of_limit)
-
-
-async def _seconds(peer: Peer, course: Course, turns: int) -> float:
-    each = turns // course.tasks
+async def _rate(peer: Peer, course: Course, turns: int) -> float:
+    each = max(1, turns // course.tasks)
     gc.collect()
-    gc.disable()
+    gc.disable()  # a collection would fall on one contender by chance
     try:
         begin = time.perf_counter()
         if course.tasks == 1:
@@ -75,6 +82,6 @@ async def _seconds(peer: Peer, course: Course, turns: int) -> float:
             async with asyncio.TaskGroup() as group:
                 for number in range(course.tasks):
                     group.create_task(peer.turns_holding(f"task {number}", each))
-        return time.perf_counter() - begin
+        return each * course.tasks / (time.perf_counter() - begin)
     finally:
         gc.enable()

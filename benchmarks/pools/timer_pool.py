@@ -82,8 +82,9 @@ class TimerPool:
             cached = self._sessions.get(session_id)
             if cached:
                 cached.last_used = time.time()
-                self._count("dedicated")
-                logger.debug(f"[{self._name}] Acquired DEDICATED resource for session {session_id[:8]}...")  # noqa: G004 # the eager message is part of the cost described
+                self.metrics["total"] += 1
+                self.metrics["dedicated"] += 1
+                logger.debug("[%s] Acquired DEDICATED resource for session %s...", self._name, session_id[:8])
                 return cached.resource, AllocationTier.DEDICATED
         resource, tier = await self._take()
         async with self._lock:
@@ -102,17 +103,20 @@ class TimerPool:
             cached = self._sessions.pop(session_id, None)
         if cached:
             self._clear(cached.resource)
-            logger.debug(f"[{self._name}] Released session resource for {session_id[:8]}...")  # noqa: G004 # as above
+            logger.debug("[%s] Released session resource for %s...", self._name, session_id[:8])
         return cached is not None
 
     async def _take(self) -> tuple[object, AllocationTier]:
-        try:
-            resource, tier = self._queue.get_nowait(), AllocationTier.WARM
-        except asyncio.QueueEmpty:
-            resource, tier = await self._make(), AllocationTier.COLD
-        self._count(tier.value)
-        logger.debug(f"[{self._name}] Acquired {tier.value.upper()} resource")  # noqa: G004 # as above
-        return resource, tier
+        metrics = self.metrics
+        metrics["total"] += 1
+        if not self._queue.empty():
+            metrics["warm"] += 1
+            logger.debug("[%s] Acquired WARM resource", self._name)
+            return self._queue.get_nowait(), AllocationTier.WARM
+        resource = await self._make()
+        metrics["cold"] += 1
+        logger.debug("[%s] Acquired COLD resource", self._name)
+        return resource, AllocationTier.COLD
 
     async def _make(self) -> object:
         resource = await self._factory()
@@ -144,7 +148,3 @@ class TimerPool:
     def _clear(self, resource: object) -> None:
         if hasattr(resource, "clear_session_state"):
             resource.clear_session_state()
-
-    def _count(self, tier: str) -> None:
-        self.metrics["total"] += 1
-        self.metrics[tier] += 1

@@ -180,7 +180,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.settle()
         assert how != "discard" or client.close_started
 
-    @precondition(lambda self: set(self.model.released) - set(self.model.owners()))
+    @precondition(lambda self: self.settled and set(self.model.released) - set(self.model.owners()))
     @rule(data=st.data())
     def release_again(self, data):
         free = [client for client in self.model.released if client not in list(self.model.owners())]
