@@ -14,6 +14,11 @@ class Changes:
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
 
+    @property
+    def awaited(self) -> bool:
+        """Whether anyone waits."""
+        return bool(self._waiting)
+
     def notify(self) -> None:
         """Have every condition looked at again."""
         for future in self._waiting:

@@ -34,6 +34,9 @@ logger = logging.getLogger("speechpool.pools")
 T = TypeVar("T")
 NEVER = float("inf")
 
+LEAST_SHORT_SEC = 0.1
+"""Too few idle for less than this is traffic, however fast creations are. A guess."""
+
 TIMER_SLACK_SEC = 0.001
 """A timer this early counts as on time; the coarsest clock of a supported loop has milliseconds (uvloop)."""
 
@@ -149,9 +152,11 @@ class Engine(Generic[T]):
         if loop is not self._loop:
             self._loop = loop
             if self._clock is None:
-                # A loop with the standard library's own time() is read without the detour; 30 ns of each acquire.
+                # The clock under these two, without the first one's detour (30 ns of each acquire) and the second
+                # one's rounding to milliseconds. Any other loop may have a time of its own.
                 standard = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
-                self.now = time.monotonic if standard else loop.time
+                known = standard or type(loop).__module__.partition(".")[0] == "uvloop"
+                self.now = time.monotonic if known else loop.time
         return loop
 
     @property
@@ -220,7 +225,8 @@ class Engine(Generic[T]):
         stock = self.stock
         if stock.waiters and not stock.stuck:
             self._serve(now)
-        self.lifecycle.fill(now)
+        if self.lifecycle.unfilled:
+            self.lifecycle.fill(now)
         if stock.shortage > 0 and stock.room >= 1:
             self._refill(now)
         if stock.retiring:
@@ -391,7 +397,9 @@ class Engine(Generic[T]):
         """Whether creation fails, or too few are idle and none was made for longer than two creations take."""
         if self.circuit.failures or self.stock.unwarmed:
             return True
-        return self.short_since is not None and self.now() >= self._degraded_at(self.short_since)
+        return (
+            self.short_since is not None and self.stock.is_short and self.now() >= self._degraded_at(self.short_since)
+        )
 
     @property
     def state(self) -> PoolState:
@@ -414,14 +422,16 @@ class Engine(Generic[T]):
         """Follow up a change: the most clients out at once, the marks of the fast paths, since when too few idle."""
         stock, idle = self.stock, len(self.stock.idle)
         self.peak.note(stock.owned)
-        self.mark = max(stock.goal, idle)
+        # Below the mark a grant has consequences: a refill, if there is room for one, or a new most at once.
+        self.mark = max(stock.goal if stock.room >= 1 else 0, idle)
         self.idle_limit = stock.keep_size - stock.stocked + idle
-        short = stock.refilling and idle + len(stock.retiring) < stock.target
+        short = stock.is_short
         if short is (self.short_since is None):
             self.short_since = now if short else None
             if short:
                 self.wake_at(self._degraded_at(now))
-            self.announce()
+            elif self._told is PoolState.DEGRADED or self.changes.awaited:
+                self.announce()
 
     def announce(self) -> None:
         """Tell of the state if it changed, and have those who wait for it look again."""
@@ -434,7 +444,7 @@ class Engine(Generic[T]):
     def _degraded_at(self, since: float) -> float:
         # Before the first creation its time is unknown; the limit of one is what is known.
         span = self.sizer.creation_sec
-        return since + (self.settings.create_timeout if span is None else 2 * span)
+        return since + (self.settings.create_timeout if span is None else max(2 * span, LEAST_SHORT_SEC))
 
 
 def _call_site() -> str:

@@ -44,11 +44,11 @@ class Hooks(Generic[T]):
 
     __slots__ = (
         "_close",
-        "_default",
         "_factory",
         "_inline_check",
         "_reset",
         "_warm",
+        "are_default",
         "check",
         "generation",
         "settings",
@@ -63,7 +63,7 @@ class Hooks(Generic[T]):
         self._close: Callable[[T], Any] | None = settings.close_fn
         self.check: Callable[[T], Any] | None = settings.check_fn
         self._inline_check = self.check is not None and not _is_async(self.check)
-        self._default = self.check is None and self._reset is None
+        self.are_default = self.check is None and self._reset is None
 
     def is_plain(self, resource: T) -> bool:
         """Whether nothing needs to be done at any acquire or release of this client, now or later.
@@ -71,7 +71,7 @@ class Hooks(Generic[T]):
         Only a class without `__dict__` can promise that no attribute appears later.
         """
         return (
-            self._default
+            self.are_default
             and not hasattr(resource, "__dict__")
             and not hasattr(resource, "is_ready")
             and not hasattr(resource, "clear_session_state")
@@ -113,15 +113,6 @@ class Hooks(Generic[T]):
         if done is None or not inspect.isawaitable(done):
             return None
         return limited(done, self.settings.reset_timeout, "reset_fn")
-
-    def is_untouched(self, resource: T | None) -> bool:
-        """Whether a client can go back as it is: no reset to run, and usable by the default look."""
-        if not self._default or hasattr(resource, "clear_session_state"):
-            return False
-        try:
-            return getattr(resource, "is_ready", True) is True
-        except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
-            return False
 
     def close(self, resource: T) -> Awaitable[object] | None:
         """Begin to close; None when it is done, else the rest of it, with its limit."""

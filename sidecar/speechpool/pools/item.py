@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from .hooks import Hooks
     from .waiting import Flight
 
-__all__ = ["Attempt", "Item", "Waiter"]
+__all__ = ["NOT_BEGUN", "Attempt", "Item", "Waiter"]
 
 T = TypeVar("T")
+
+NOT_BEGUN = object()
+"""In `Item.begun`: no reset is under way. None there: it is done; an exception: it failed; else it is to be awaited."""
 
 
 class Item(Generic[T]):
@@ -28,7 +31,9 @@ class Item(Generic[T]):
     """
 
     __slots__ = (
+        "begun",
         "begun_by_lease",
+        "brisk_until",
         "dead",
         "dedicated",
         "ending",
@@ -47,7 +52,6 @@ class Item(Generic[T]):
         "made_at",
         "orphaned",
         "plain",
-        "plain_until",
         "proved_at",
         "resource",
         "session",
@@ -75,6 +79,7 @@ class Item(Generic[T]):
         self.warm_failures = 0
         self.warm_retry_at = float("inf")
         self.ending: str | None = None
+        self.begun: object = NOT_BEGUN
         self.session: Hashable = None
         self.dedicated = (resource, AllocationTier.DEDICATED)
         self.lookups = self.lookups_seen = 0
@@ -87,9 +92,9 @@ class Item(Generic[T]):
         self.swift = 0
 
     def live_until(self, when: float) -> None:
-        """Set the end of its life; until then a plain client goes back to the stock without a look."""
+        """Set the end of its life; until then a client with the default hooks takes the short way back."""
         self.lives_until = when
-        self.plain_until = when if self.plain and self.fit else -float("inf")
+        self.brisk_until = when if self.fit and self.hooks.are_default else -float("inf")
 
     def set_swift(self, *, observed: bool) -> None:
         """Set how much a session's lookup must look at: 2 nothing, 1 `is_ready` alone, 0 everything."""
@@ -101,7 +106,7 @@ class Item(Generic[T]):
     def spoil(self) -> None:
         """Keep the fast paths from handing it out or stocking it again."""
         self.fit = False
-        self.plain_until = -float("inf")
+        self.brisk_until = -float("inf")
         self.swift = 0
 
 

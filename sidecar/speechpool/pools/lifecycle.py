@@ -32,7 +32,7 @@ class Lifecycle(Generic[T]):
     def __init__(self, engine: "Engine[T]") -> None:
         self._engine = engine
         self._filling: set[asyncio.Task[None]] = set()
-        self._unfilled = 0
+        self.unfilled = 0
         self._joined = 0
 
     # --- prepare
@@ -51,7 +51,7 @@ class Lifecycle(Generic[T]):
             await engine.changes.until(lambda: not self._is_filling or engine.is_closed, timeout)
         except asyncio.CancelledError:
             if self._joined == 1 and engine.is_preparing:
-                self._unfilled = 0
+                self.unfilled = 0
                 engine.unprepare()
             raise
         finally:
@@ -65,26 +65,26 @@ class Lifecycle(Generic[T]):
     def fill(self, now: float) -> None:
         """Begin creations that `prepare()` asked for and that the hard limits held back until now."""
         engine = self._engine
-        while self._unfilled:
+        while self.unfilled:
             if not engine.may_create(now):
                 if engine.stock.room < 1 and not self._filling:
-                    self._unfilled = 0  # max_size is below the target
+                    self.unfilled = 0  # max_size is below the target
                 return
-            self._unfilled -= 1
+            self.unfilled -= 1
             task = engine.maker.start(None, now)
             self._filling.add(task)
             task.add_done_callback(self._filled)
 
     @property
     def _is_filling(self) -> bool:
-        return bool(self._unfilled or self._filling)
+        return bool(self.unfilled or self._filling)
 
     def _begin(self) -> None:
         engine, now = self._engine, self._engine.begin_preparing()
         stock = engine.stock
-        self._unfilled = max(0, stock.target + len(stock.waiters) - stock.stocked - len(stock.creating))
-        if self._unfilled:
-            logger.debug("[%s] Pre-warming %d resources...", engine.name, self._unfilled)
+        self.unfilled = max(0, stock.target + len(stock.waiters) - stock.stocked - len(stock.creating))
+        if self.unfilled:
+            logger.debug("[%s] Pre-warming %d resources...", engine.name, self.unfilled)
         engine.drive(now)
 
     def _filled(self, task: "asyncio.Task[None]") -> None:
@@ -129,7 +129,7 @@ class Lifecycle(Generic[T]):
         def ready() -> bool:
             if engine.is_closed:
                 raise PoolClosed(f"[{engine.name}] the pool is shut down; call prepare() to open it again")
-            return engine.state is PoolState.READY and engine.short_since is None
+            return engine.state is PoolState.READY and not engine.stock.is_short
 
         if not await engine.changes.until(ready, timeout):
             raise PoolNotReady(
@@ -198,7 +198,7 @@ class Lifecycle(Generic[T]):
     def _end_everything(self) -> "tuple[asyncio.Task[None], ...]":
         engine, stock = self._engine, self._engine.stock
         makers = tuple(engine.maker.tasks)
-        self._unfilled = 0
+        self.unfilled = 0
         engine.queue.close()
         for item in (*stock.idle, *stock.retiring, *stock.unwarmed):
             stock.remove_idle(item, ItemState.CLOSING)

@@ -1,11 +1,13 @@
 """How clients go: back to the stock after a reset, or closed, each exactly once."""
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from .item import Item
+from .hooks import limited
+from .item import NOT_BEGUN, Item
 from .remembered import Remembered
 from .tiers import AllocationTier, ItemState
 
@@ -60,17 +62,39 @@ class Returns(Generic[T]):
         return self.turn_in(item, keep=True, discard=discard)
 
     def is_clean(self, item: Item[T], now: float) -> bool:
-        """Whether a client can go back as it is, after a look at its attributes at most."""
-        return now < item.plain_until or (
-            item.fit and now < item.lives_until and item.hooks.is_untouched(item.resource)
-        )
+        """Reset a client by the default way; True if that is done and it can go to anyone else at once.
+
+        If not, what was begun is noted on the client for `turn_in`: a reset runs once.
+        """
+        if now >= item.brisk_until:
+            return False
+        resource = item.resource
+        try:
+            clear = getattr(resource, "clear_session_state", None)
+            rest = None if clear is None else clear()
+        except FAILURES as error:
+            item.begun = error
+            return False
+        if rest is not None and inspect.isawaitable(rest):
+            item.begun = limited(rest, self._engine.settings.reset_timeout, "reset_fn")
+            return False
+        try:
+            ready = getattr(resource, "is_ready", True) is True
+        except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
+            ready = False
+        if not ready:
+            item.begun = None
+        return ready
 
     def _pass_on(self, item: Item[T]) -> bool:
-        """Hand a client that needs nothing done straight to who waits longest; False if more is to be done."""
+        """Hand a client straight to who waits longest; False if more is to be done than a reset without waiting."""
         stock, now = self._stock, self._engine.now()
         if not stock.waiters or stock.creating or not self.is_clean(item, now):
             return False
-        return stock.pass_on(item, now)
+        if stock.pass_on(item, now):
+            return True
+        item.begun = None
+        return False
 
     def turn_in(self, item: Item[T], *, keep: bool, discard: bool = False) -> Rest:
         """Take in a client that was just disowned.
@@ -80,21 +104,16 @@ class Returns(Generic[T]):
             keep: Stock it if there is room; else close it.
             discard: Close it without a reset.
         """
-        rest: Rest
         if discard or item.dead:
             rest = self.close(item, "discard" if discard else "invalid")
         else:
-            try:
-                reset = item.hooks.reset(item.resource)
-            except FAILURES as error:
-                rest = self._reset_failed(item, error)
+            begun = self._begin_reset(item)
+            if isinstance(begun, BaseException):
+                rest = self._reset_failed(item, begun)
+            elif begun is not None:
+                return self._engine.spawn(self._finish_reset(item, begun, keep=keep), "reset")
             else:
-                if reset is not None:
-                    return self._engine.spawn(self._finish_reset(item, reset, keep=keep), "reset")
                 rest = self._settle(item, keep=keep)
-                stock = self._stock
-                if stock.idle and stock.idle[-1] is item and not (stock.retiring or stock.waiters):
-                    return None  # one more idle and no less room: nothing can be missing for it
         self._engine.drive(self._engine.now())
         return rest
 
@@ -124,6 +143,15 @@ class Returns(Generic[T]):
             return self._engine.spawn(self._finish_close(item, rest, reason), "close")
         self._closed(item, reason)
         return None
+
+    def _begin_reset(self, item: Item[T]) -> Awaitable[object] | BaseException | None:
+        begun, item.begun = item.begun, NOT_BEGUN
+        if begun is not NOT_BEGUN:
+            return cast("Awaitable[object] | BaseException | None", begun)
+        try:
+            return item.hooks.reset(item.resource)
+        except FAILURES as error:
+            return error
 
     async def _finish_reset(self, item: Item[T], reset: Awaitable[object], *, keep: bool) -> None:
         try:

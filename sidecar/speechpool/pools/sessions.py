@@ -117,7 +117,7 @@ class Sessions(Generic[T]):
             return False
         now = engine.now()
         if stock.waiters or len(stock.idle) >= engine.idle_limit or not engine.returns.is_clean(item, now):
-            return False
+            return False  # after an unsuccessful reset, `turn_in` goes on with what was begun
         del stock.sessions[session]
         item.session = None
         item.idle_since = now

@@ -288,6 +288,11 @@ class Stock(Generic[T]):
         return self.target if self.refilling else min(self.target, len(self.idle) + len(self.retiring))
 
     @property
+    def is_short(self) -> bool:
+        """Whether refill is on and fewer than the target are idle."""
+        return self.refilling and len(self.idle) + len(self.retiring) < self.target
+
+    @property
     def stocked(self) -> int:
         """Clients idle or about to be again; the retiring are not counted."""
         return len(self.idle) + len(self.unwarmed) + len(self.checking)

@@ -179,7 +179,7 @@ class WarmableResourcePool(Generic[T]):
         item = self._out.get(key)
         if item is not None and not discard and not self._waiters and len(self._idle) < engine.idle_limit:
             now = engine.now()
-            if now < item.plain_until or engine.returns.is_clean(item, now):
+            if (item.plain and now < item.brisk_until) or engine.returns.is_clean(item, now):
                 del self._out[key]
                 item.idle_since = now
                 self._idle.append(item)
