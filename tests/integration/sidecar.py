@@ -20,7 +20,7 @@ import yaml
 
 from speechpool.client import SidecarClient
 
-__all__ = ["ONE_VOICE", "PATIENCE_SECONDS", "Sidecar", "environment", "processes_end", "running_sidecar"]
+__all__ = ["ONE_VOICE", "PATIENCE_SECONDS", "Sidecar", "environment", "eventually", "processes_end", "running_sidecar"]
 
 PATIENCE_SECONDS = 60.0
 """The bound of every wait: far above what any of them takes, so that a loaded machine passes too."""
@@ -97,10 +97,7 @@ class Sidecar:
 
     def settled(self) -> None:
         """Wait until nothing is under way: every client is idle again, no connection is left."""
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
-        while any(self._busy(pool) for pool in self.client.get_json("/v1/pools")["data"]):
-            assert time.monotonic() < give_up_at, "the pools did not come to rest"
-            time.sleep(0.01)
+        eventually(lambda: not any(self._busy(pool) for pool in self.client.get_json("/v1/pools")["data"]))
 
     @staticmethod
     def _busy(pool: dict[str, Any]) -> bool:
@@ -230,14 +227,18 @@ def start_sidecar(tmp_path: Path) -> Iterator[Callable[..., Sidecar]]:
         yield start
 
 
-def processes_end(pids: set[int]) -> bool:
-    """Whether all of these processes end (a killed parent's workers are reaped by init)."""
+def eventually(is_so: Callable[[], bool]) -> bool:
+    """Wait for what has no event: something outside of this process; True, or an AssertionError after all patience."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while alive := {pid for pid in pids if _is_alive(pid)}:
-        if time.monotonic() > give_up_at:
-            raise AssertionError(f"processes still alive: {alive}")
+    while not is_so():
+        assert time.monotonic() < give_up_at, "it did not become so"
         time.sleep(0.01)
     return True
+
+
+def processes_end(pids: set[int]) -> bool:
+    """Whether all of these processes end (a killed parent's workers are reaped by init)."""
+    return eventually(lambda: not any(_is_alive(pid) for pid in pids))
 
 
 def _is_alive(pid: int) -> bool:

@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.sidecar import ONE_VOICE, PATIENCE_SECONDS, Sidecar, environment, processes_end, running_sidecar
+from tests.integration.sidecar import (
+    ONE_VOICE,
+    PATIENCE_SECONDS,
+    Sidecar,
+    environment,
+    eventually,
+    processes_end,
+    running_sidecar,
+)
 
 from speechpool.client import SidecarUnreachable, Speech
 
@@ -193,7 +201,7 @@ class TestEnd:
             pass  # and one that goes away
 
         one_voice.settled()
-        assert one_voice.open_fds() <= descriptors
+        assert eventually(lambda: one_voice.open_fds() <= descriptors)
         assert len(one_voice.worker_pids()) == workers
 
 
