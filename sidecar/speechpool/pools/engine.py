@@ -133,8 +133,8 @@ class Engine(Generic[T]):
         self.due = -NEVER  # the first call comes by `tend`, which finds out what is due when
         self.watched = settings.leak_after_sec is not None
         self.noted = self.watched  # each grant is logged or its place remembered
-        self.mark = 0  # a grant that leaves fewer idle than this has consequences
-        self.idle_limit = 0  # a release that finds as many idle does not stock
+        self.mark: float = 0  # a grant that leaves fewer idle than this has consequences
+        self.idle_limit = 0  # a release that finds as many idle does not stock; none does while someone waits
         self.short_since: float | None = None
         self.cycle_at = NEVER
         self.now: Callable[[], float] = clock or self._first_now
@@ -234,6 +234,12 @@ class Engine(Generic[T]):
                 self.returns.close(item, stock.unfit(item, now) or "idle")
             self.announce()
         self.note_levels(now)
+
+    def follow_up(self, item: Item[T], now: float) -> None:
+        """Follow up a grant that took the idle clients below the mark."""
+        if self.noted:
+            self.note(item, AllocationTier.WARM, now)
+        self.drive(now)
 
     def note(self, item: Item[T], tier: AllocationTier, now: float) -> None:
         """Log a grant, and remember its place for the leak detector."""
@@ -412,19 +418,24 @@ class Engine(Generic[T]):
 
     @property
     def ready(self) -> bool:
-        """Whether the pool is open and, if it should hold warm clients and is degraded, still holds one."""
+        """Whether the pool is open and, if it should hold warm clients, can be expected to serve.
+
+        A degraded pool is with one idle; one that is only exhausted, with nothing failing, is too.
+        """
         if self.life is not Life.OPEN:
             return False
-        has_warm = bool(self.stock.idle or self.stock.retiring)
-        return has_warm or not self.stock.target or not self.is_degraded
+        stock = self.stock
+        if stock.idle or stock.retiring or not stock.target or not self.is_degraded:
+            return True
+        return bool(stock.out or stock.sessions) and not (self.circuit.failures or stock.unwarmed)
 
     def note_levels(self, now: float) -> None:
         """Follow up a change: the most clients out at once, the marks of the fast paths, since when too few idle."""
         stock, idle = self.stock, len(self.stock.idle)
         self.peak.note(stock.owned)
         # Below the mark a grant has consequences: a refill, if there is room for one, or a new most at once.
-        self.mark = max(stock.goal if stock.room >= 1 else 0, idle)
-        self.idle_limit = stock.keep_size - stock.stocked + idle
+        self.mark = NEVER if self.noted else max(stock.goal if stock.room >= 1 else 0, idle)
+        self.idle_limit = 0 if stock.waiters else stock.keep_size - stock.stocked + idle
         short = stock.is_short
         if short is (self.short_since is None):
             self.short_since = now if short else None

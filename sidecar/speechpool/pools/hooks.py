@@ -65,18 +65,6 @@ class Hooks(Generic[T]):
         self._inline_check = self.check is not None and not _is_async(self.check)
         self.are_default = self.check is None and self._reset is None
 
-    def is_plain(self, resource: T) -> bool:
-        """Whether nothing needs to be done at any acquire or release of this client, now or later.
-
-        Only a class without `__dict__` can promise that no attribute appears later.
-        """
-        return (
-            self.are_default
-            and not hasattr(resource, "__dict__")
-            and not hasattr(resource, "is_ready")
-            and not hasattr(resource, "clear_session_state")
-        )
-
     async def create(self) -> T:
         """A new client; whatever the factory raises, or PoolTimeout after `create_timeout`."""
         made = self._factory()

@@ -47,6 +47,7 @@ class Item(Generic[T]):
         "leak_after",
         "leases",
         "lives_until",
+        "looks",
         "lookups",
         "lookups_seen",
         "made_at",
@@ -62,13 +63,14 @@ class Item(Generic[T]):
         "warm",
         "warm_failures",
         "warm_retry_at",
+        "wipes",
     )
 
     def __init__(self, resource: T, hooks: "Hooks[T]", *, now: float, jitter: float) -> None:
         self.resource = resource
         self.key = id(resource)
         self.hooks = hooks
-        self.plain = hooks.is_plain(resource)
+        self.survey()
         self.fit = True
         self.dead = False
         self.made_at = self.proved_at = self.idle_since = self.used_at = self.granted_at = now
@@ -91,6 +93,16 @@ class Item(Generic[T]):
         self.site: str | None = None
         self.swift = 0
 
+    def survey(self) -> None:
+        """Note which of the default hooks concern this client: `is_ready`, `clear_session_state`.
+
+        Done when it is made and when it is warm, so that handing it out and back need not ask again.
+        """
+        default = self.hooks.are_default
+        self.looks = not default or hasattr(self.resource, "is_ready")
+        self.wipes = hasattr(self.resource, "clear_session_state")
+        self.plain = not self.looks and not self.wipes
+
     def live_until(self, when: float) -> None:
         """Set the end of its life; until then a client with the default hooks takes the short way back."""
         self.lives_until = when
@@ -101,7 +113,7 @@ class Item(Generic[T]):
         if observed or self.dead or self.leases or self.begun_by_lease or self.hooks.check is not None:
             self.swift = 0
         else:
-            self.swift = 2 if self.plain else 1
+            self.swift = 1 if self.looks else 2
 
     def spoil(self) -> None:
         """Keep the fast paths from handing it out or stocking it again."""

@@ -77,10 +77,7 @@ class Maker(Generic[T]):
         """Whether an idle client can be handed out after a look at `is_ready` at most."""
         if item.hooks.check is not None:
             return not self.needs_check(item, now)
-        try:
-            return getattr(item.resource, "is_ready", True) is True
-        except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
-            return False
+        return item.hooks.is_usable(item.resource)
 
     def check_idle(self, item: Item[T], now: float) -> "asyncio.Task[None] | None":
         """Check a client that stays idle; the task of it when the check is asynchronous."""
@@ -121,6 +118,7 @@ class Maker(Generic[T]):
             self._failed(attempt, error)
             raise
         item.warm = await self._warm(item)
+        item.survey()
         now = engine.now()
         loser = self._stock.end(attempt)
         self._succeeded(now - began)
@@ -232,6 +230,7 @@ class Maker(Generic[T]):
 
     async def _warm_again(self, attempt: Attempt[T], item: Item[T]) -> None:
         item.warm = await self._warm(item)
+        item.survey()
         now = self._engine.now()
         loser = self._stock.end(attempt)
         self._engine.place(item, AllocationTier.COLD, loser, now)

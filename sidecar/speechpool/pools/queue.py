@@ -49,15 +49,13 @@ class Queue(Generic[T]):
         if now >= engine.due:
             engine.tend(now)
         engine.sizer.arrivals.append(now)
-        if not idle or stock.waiters or not (idle[-1].plain or engine.maker.is_sound(idle[-1], now)):
+        if not idle or stock.waiters or (idle[-1].looks and not engine.maker.is_sound(idle[-1], now)):
             return None
         item = idle.pop()
         stock.own(item, session, now)
         engine.stats.warm += 1
         if len(idle) < engine.mark:
-            engine.drive(now)
-        if engine.noted:
-            engine.note(item, AllocationTier.WARM, now)
+            engine.follow_up(item, now)
         return item, AllocationTier.WARM
 
     async def wait(self, session: Hashable, timeout: float | None) -> tuple[Item[T], AllocationTier]:
@@ -146,6 +144,7 @@ class Queue(Generic[T]):
         deadline = NEVER if seconds is None else now + seconds
         ticket: Ticket[T] = Ticket(self._engine.loop().create_future(), deadline, seconds)
         self._join(session, ticket)
+        self._engine.idle_limit = 0
         if not self._stock.stuck:
             self._engine.resize(now)
             self._engine.drive(now)

@@ -61,37 +61,32 @@ class Returns(Generic[T]):
             return None
         return self.turn_in(item, keep=True, discard=discard)
 
-    def is_clean(self, item: Item[T], now: float) -> bool:
+    def is_clean(self, item: Item[T]) -> bool:
         """Reset a client by the default way; True if that is done and it can go to anyone else at once.
 
         If not, what was begun is noted on the client for `turn_in`: a reset runs once.
         """
-        if now >= item.brisk_until:
-            return False
-        resource = item.resource
         try:
-            clear = getattr(resource, "clear_session_state", None)
-            rest = None if clear is None else clear()
+            rest = item.resource.clear_session_state() if item.wipes else None  # type: ignore[attr-defined]  # surveyed
         except FAILURES as error:
             item.begun = error
             return False
         if rest is not None and inspect.isawaitable(rest):
             item.begun = limited(rest, self._engine.settings.reset_timeout, "reset_fn")
             return False
-        try:
-            ready = getattr(resource, "is_ready", True) is True
-        except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
-            ready = False
-        if not ready:
+        if item.looks and not item.hooks.is_usable(item.resource):
             item.begun = None
-        return ready
+            return False
+        return True
 
     def _pass_on(self, item: Item[T]) -> bool:
         """Hand a client straight to who waits longest; False if more is to be done than a reset without waiting."""
         stock, now = self._stock, self._engine.now()
-        if not stock.waiters or stock.creating or not self.is_clean(item, now):
+        if not stock.waiters or stock.creating or now >= item.brisk_until or not self.is_clean(item):
             return False
         if stock.pass_on(item, now):
+            if not stock.waiters:
+                self._engine.note_levels(now)
             return True
         item.begun = None
         return False

@@ -116,8 +116,10 @@ class Sessions(Generic[T]):
         if item.flight is not None or (resource is not None and resource is not item.resource):
             return False
         now = engine.now()
-        if stock.waiters or len(stock.idle) >= engine.idle_limit or not engine.returns.is_clean(item, now):
-            return False  # after an unsuccessful reset, `turn_in` goes on with what was begun
+        if len(stock.idle) >= engine.idle_limit or now >= item.brisk_until:
+            return False
+        if not (item.plain or engine.returns.is_clean(item)):
+            return False  # `turn_in` goes on with what was begun
         del stock.sessions[session]
         item.session = None
         item.idle_since = now

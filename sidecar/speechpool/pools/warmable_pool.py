@@ -85,7 +85,7 @@ class WarmableResourcePool(Generic[T]):
         # The fast paths read these containers themselves.
         stock = self._engine.stock
         self._idle, self._out, self._sessions, self._waiters = stock.idle, stock.out, stock.sessions, stock.waiters
-        self._arrivals = self._engine.sizer.arrivals
+        self._arrivals, self._stats = self._engine.sizer.arrivals, self._engine.stats
 
     # --- life
 
@@ -148,22 +148,20 @@ class WarmableResourcePool(Generic[T]):
             PoolClosed: The pool is shut down.
             Exception: The factory's, if this caller's own creation failed.
         """
-        # What obtain() does, without its calls: they cost as much as all of this.
+        # What `Queue.at_once` does, without its calls: they cost as much as all of this.
         engine, idle = self._engine, self._idle
         now = engine.now()
         if now >= engine.due:
             engine.tend(now)
         self._arrivals.append(now)
-        if not idle or self._waiters or not (idle[-1].plain or engine.maker.is_sound(idle[-1], now)):
+        if not idle or self._waiters or (idle[-1].looks and not engine.maker.is_sound(idle[-1], now)):
             return (await engine.queue.wait(None, timeout))[0].resource
         item = idle.pop()
         self._out[item.key] = item
         item.uses += 1
-        engine.stats.warm += 1
+        self._stats.warm += 1
         if len(idle) < engine.mark:
-            engine.drive(now)
-        if engine.noted:
-            engine.note(item, AllocationTier.WARM, now)
+            engine.follow_up(item, now)
         return item.resource
 
     async def release(self, resource: T | None, *, discard: bool = False) -> None:
@@ -177,9 +175,9 @@ class WarmableResourcePool(Generic[T]):
         """
         engine, key = self._engine, id(resource)
         item = self._out.get(key)
-        if item is not None and not discard and not self._waiters and len(self._idle) < engine.idle_limit:
+        if item is not None and not discard and len(self._idle) < engine.idle_limit:
             now = engine.now()
-            if (item.plain and now < item.brisk_until) or engine.returns.is_clean(item, now):
+            if now < item.brisk_until and (item.plain or engine.returns.is_clean(item)):
                 del self._out[key]
                 item.idle_since = now
                 self._idle.append(item)
