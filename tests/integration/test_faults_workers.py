@@ -76,13 +76,14 @@ class TestIdle:
         assert victim not in workers(sidecar)
         assert before - {victim} <= workers(sidecar)
 
-    def test_a_call_in_the_same_moment_never_gets_a_dead_one(self, start_sidecar: Start) -> None:
+    def test_a_call_in_the_same_moment_is_served_by_another(self, start_sidecar: Start) -> None:
+        """Whether the death is noticed before the call or by it: no audio has gone out, so another client speaks."""
         sidecar = start_sidecar(config=voices(2))
         reference = say(sidecar)[1]
 
-        for _ in range(2):
-            for pid in workers(sidecar):
-                kill(pid)
+        for _ in range(5):
+            sidecar.settled()
+            kill(min(workers(sidecar)))
             assert is_whole(say(sidecar)[1], reference)
 
     def test_one_that_listens_is_replaced_too(self, start_sidecar: Start) -> None:
