@@ -7,15 +7,13 @@ order: not ready, no new connections, what is under way finishes, pools closed, 
 import asyncio
 import contextlib
 import gc
-import importlib
 import logging
 import os
-import socket
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
+from speechpool.cli.listeners import Listeners
 from speechpool.cli.signals import Signals
 from speechpool.cli.unix_socket import claim_socket
 from speechpool.config import ConfigStore, FileWatcher
@@ -24,9 +22,6 @@ from speechpool.logs import set_level
 from speechpool.service.service import SpeechService
 from speechpool.settings import Settings
 from speechpool.speech.loading import load_engine
-
-if TYPE_CHECKING:
-    from speechpool.cli.listeners import Listeners
 
 __all__ = ["run_sidecar"]
 
@@ -53,7 +48,7 @@ async def run_sidecar(store: ConfigStore) -> int:
         claim = claim_socket(settings.socket, mode=settings.socket_mode, group=settings.socket_group)
         at_the_end.callback(claim.release)
         service = SpeechService(load_engine(settings.engine, settings.engine_options()), settings)
-        async with _opened(service, store, claim.listener):
+        async with _opened(service, Listeners(service, store, claim.listener), store):
             return await _serve(store, service, signals, started_at)
 
 
@@ -63,26 +58,20 @@ def _end_now(at_the_end: contextlib.ExitStack, signal_number: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _opened(service: SpeechService, store: ConfigStore, listener: socket.socket) -> AsyncIterator[None]:
+async def _opened(service: SpeechService, listeners: Listeners, store: ConfigStore) -> AsyncIterator[None]:
     """Everything that answers, for as long as the context is open."""
-    listeners: Listeners | None = None
     limit_seconds = 0.0  # nobody waits where the start or a part failed
     try:
         await service.open()
-        # loading all of HTTP takes as long as a worker takes to start: both at once
-        module = await asyncio.to_thread(importlib.import_module, "speechpool.cli.listeners")
-        listeners = module.Listeners(service, store, listener)
         await listeners.open()
         yield
         limit_seconds = store.current.shutdown_timeout_seconds
     finally:
         end_at = time.monotonic() + limit_seconds
         service.start_draining()
-        if listeners:
-            await listeners.close_api(limit_seconds)
+        await listeners.close_api(limit_seconds)
         await service.close(max(0.0, end_at - time.monotonic()))
-        if listeners:
-            await listeners.close_telemetry()
+        await listeners.close_telemetry()
         logger.info("sidecar stopped")
 
 
