@@ -173,6 +173,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
 
     def _admit(self) -> None:
         self._speech_pool = self._choose_pool()
+        self.pool = self._speech_pool.name
         languages = self._speech_pool.settings.languages
         self._language = matching_language(self._request.language, languages) if self._request.language else None
         self.language = self._language or languages[0]
@@ -208,7 +209,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
                     raise
                 self._context.metrics.retried(self._speech_pool.name, error)
                 return False
-            self._acquired(self._speech_pool.name, use.tier.value, use.wait_seconds)
+            self._acquired(use.tier.value, use.wait_seconds)
             await self._hear(recognizing, use)
             return True
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from speechpool.errors import SettingsError
@@ -178,12 +178,13 @@ class SpeechPool(Generic[C]):
         self.pool.reconfigure(warm_pool_size=0, warm_pool_max=None)
 
     def describe(self) -> dict[str, Any]:
-        """The pool's snapshot, with what its clients are."""
+        """The pool's snapshot, with what its clients are, oldest first."""
         return {
             **self.pool.snapshot(),
             "kind": self.kind.value,
             "format": {"codec": self.format.codec.value, "sample_rate_hz": self.format.sample_rate_hz},
             **self._describe_languages(),
+            "clients": [{**asdict(facts), "state": facts.state.value} for facts in self.pool.items()],
             "caps": {
                 "max_characters_per_minute": self.settings.max_characters_per_minute,
                 "max_audio_seconds_per_minute": self.settings.max_audio_seconds_per_minute,

@@ -52,7 +52,7 @@ class EventStream(Generic[E]):
     # --- what kinds of streams differ in ---
 
     def _admit(self) -> None:
-        """Choose the pool and count the work, synchronously; raises where it cannot be done."""
+        """Choose the pool, set its name, count the work; synchronously; raises where it cannot be done."""
         raise NotImplementedError
 
     async def _work(self) -> None:
@@ -86,6 +86,8 @@ class EventStream(Generic[E]):
         return self
 
     def _begin_use(self) -> None:
+        if self._task:
+            raise RuntimeError("a stream can be entered once")
         self._context.check_open()
         self._began_at = self._context.clock()
         self._claim = self._context.sessions.claim(self._session_id, self._activity, self)
@@ -115,6 +117,8 @@ class EventStream(Generic[E]):
         Raises:
             SpeechPoolError: What the use failed with; no event follows.
         """
+        if self._task is None:
+            raise RuntimeError("a stream has events only inside its `async with` block")
         try:
             event, mark = await self._buffer.get()
         except BufferClosed:
@@ -175,12 +179,11 @@ class EventStream(Generic[E]):
 
     # --- the task's side ---
 
-    def _acquired(self, pool: str, tier: str, wait_seconds: float) -> None:
+    def _acquired(self, tier: str, wait_seconds: float) -> None:
         """A client is there: the consumer may go on."""
-        self.pool = pool
         self.tier = tier
         self.wait_seconds += wait_seconds
-        self._context.metrics.acquired(pool, _KINDS[self._activity], tier, wait_seconds)
+        self._context.metrics.acquired(self.pool, _KINDS[self._activity], tier, wait_seconds)
         self._let_in()
 
     def _let_in(self) -> None:

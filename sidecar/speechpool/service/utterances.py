@@ -111,6 +111,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
 
     def _admit(self) -> None:
         self._speech_pool = self._choose_pool()
+        self.pool = self._speech_pool.name
         self._transcoder = self._context.codecs.transcoder(self._speech_pool.format, self._target)
         self._speech_pool.caps.admit(self._characters)
 
@@ -145,7 +146,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
     def _take_client(self, use: Use[SynthesisClient]) -> None:
         self.attempts += 1
         self._claim.bind(self._speech_pool, use.tier.value)
-        self._acquired(self._speech_pool.name, use.tier.value, use.wait_seconds)
+        self._acquired(use.tier.value, use.wait_seconds)
 
     async def _say_with(self, use: Use[SynthesisClient], clause: Clause | None) -> Clause | None:
         """Say `clause` and those after it; the one that another client must say, or None when all is said."""
