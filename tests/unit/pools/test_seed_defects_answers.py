@@ -8,7 +8,7 @@ from tests.unit.pools.world import CREATION_SECONDS, ServiceDown, World
 from tests.virtual import VIRTUAL, elapsed, settle
 
 from speechpool.errors import SessionReleased
-from speechpool.pools import AllocationTier
+from speechpool.pools import AllocationTier, WarmableResourcePool
 
 pytestmark = VIRTUAL
 
@@ -57,17 +57,25 @@ async def test_a_client_whose_reset_failed_is_closed_not_reused():
         assert pool.snapshot()["metrics"]["resets_failed"] == 1
 
 
-async def test_an_asynchronous_reset_is_awaited():
-    """D20: a coroutine that nobody awaits clears nothing."""
+class SlowlyClearedClient:
+    """A client whose clear_session_state is a coroutine function."""
 
-    async def clear_slowly(client):
+    owner = None
+
+    async def clear_session_state(self):
         await asyncio.sleep(0.1)
-        client.owner = None
+        self.owner = None
 
-    async with World().pool(warm_pool_size=1, reset_fn=clear_slowly) as pool:
-        client = await pool.acquire()
+
+@pytest.mark.parametrize("how", ["release", "release_for_session"])
+async def test_an_asynchronous_reset_is_awaited(how):
+    """D20: a coroutine that nobody awaits clears nothing."""
+    async with WarmableResourcePool(
+        factory=SlowlyClearedClient, name="tts_pool", warm_pool_size=1, session_awareness=True, recycle_sessions=True
+    ) as pool:
+        client, _ = await pool.acquire_for_session("s1" if how == "release_for_session" else None)
         client.owner = "alice"
-        await pool.release(client)
+        await (pool.release(client) if how == "release" else pool.release_for_session("s1"))
         other = await pool.acquire()
 
         assert other is client

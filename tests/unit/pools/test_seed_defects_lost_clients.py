@@ -183,12 +183,13 @@ async def test_a_smaller_warm_size_is_reached():
         assert [client.closes for client in world.made[:3]] == [1] * 3
 
 
-async def test_a_release_during_the_refill_loses_nothing():
-    """D48: both clients end in the stock or in a close."""
+@pytest.mark.parametrize("moment", [CREATION_SECONDS / 2, 30 + CREATION_SECONDS / 2])
+async def test_a_release_during_the_refill_loses_nothing(moment):
+    """D48: both clients end in the stock or in a close, whether the refill begins at once or with the interval."""
     world = World()
     async with world.pool(warm_pool_size=1, enable_background_warmup=True) as pool:
         client = await pool.acquire()
-        await asyncio.sleep(CREATION_SECONDS / 2)
+        await asyncio.sleep(moment)
         await pool.release(client)
         await asyncio.sleep(CREATION_SECONDS)
 
@@ -254,7 +255,7 @@ async def test_on_demand_release_clears_and_closes():
 async def test_a_caller_who_leaves_at_any_moment_leaves_no_client_behind():
     """D26: barge-in cancels acquires all the time."""
     world = World(warm_seconds=0.1)
-    async with world.pool(warm_pool_size=2, enable_background_warmup=True, warm_fn=world.warm) as pool:
+    async with world.pool(warm_fn=world.warm) as pool:
         for number in range(40):
             caller = asyncio.create_task(pool.acquire())
             await asyncio.sleep(number / 100)
@@ -263,4 +264,5 @@ async def test_a_caller_who_leaves_at_any_moment_leaves_no_client_behind():
                 await pool.release(await caller)
         await asyncio.sleep(60)
 
-        assert len(world.open) == pool.snapshot()["warm_pool_size"]
+        assert len(world.made) >= 10
+        assert world.open == []
