@@ -135,7 +135,7 @@ class _Reader:
             self._parser.Parse(self._bytes, True)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
-            raise _invalid(f"{reason} at line {error.lineno}, column {error.offset}") from None
+            raise _invalid(f"{reason} at line {error.lineno}, column {error.offset + 1}") from None
         return self._parts
 
     def _doctype(self, *_: object) -> None:

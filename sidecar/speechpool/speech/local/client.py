@@ -48,8 +48,8 @@ class WorkerStream(Generic[E]):
         return self._ended
 
     @property
-    def broken(self) -> bool:
-        """Whether it ended in a way after which the worker is not to be trusted."""
+    def spends_client(self) -> bool:
+        """Whether its end leaves a worker that must serve no other stream."""
         return isinstance(self._error, EngineFailed)
 
     def __aiter__(self) -> Self:
@@ -140,7 +140,7 @@ class WorkerClient(Generic[S]):
         self._numbers = itertools.count(1)
         self._stream: S | None = None
         self._warm = False
-        self._spent = False
+        self._spent = False  # closed, or its last stream spent it
 
     async def start(self) -> None:
         """Start the worker.
@@ -200,18 +200,18 @@ class WorkerClient(Generic[S]):
         """Refuse a second stream.
 
         Raises:
-            EngineFailed: One is under way, or the client is closed or broken.
+            EngineFailed: One is under way, or the client is closed or spent.
             WorkerDied: The worker is dead.
         """
         if self._spent or not self._idle:
-            raise EngineFailed(f"{self._worker.name} client is {'closed or broken' if self._spent else 'still in use'}")
+            raise EngineFailed(f"{self._worker.name} client is {'closed or spent' if self._spent else 'still in use'}")
         if not self._worker.alive:
             raise self._worker.died()
 
     def _on_frame(self, number: int, kind: int, payload: bytes) -> None:
         if self._stream is not None and self._stream.number == number:
             self._stream.hear(kind, payload)
-            self._spent = self._spent or self._stream.broken
+            self._spent = self._spent or self._stream.spends_client
 
     def _on_exit(self) -> None:
         if self._stream is not None:

@@ -16,6 +16,7 @@ __all__ = ["Piece", "read_plain", "read_ssml"]
 
 _KEPT = frozenset({"break", "emphasis", "mark", "p", "prosody", "s", "say-as", "sub"})
 _GENDER_VARIANTS = {"female": "+f2", "male": "+m3"}
+_MARK_NAMES = {"mark": "name", "bookmark": "mark"}  # SSML's element and Azure's, with the attribute that names it
 _EMPTY = frozenset({"break", "mark"})
 _CHARACTER_DATA = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _WORD_BREAK = "\n"
@@ -30,12 +31,15 @@ class Piece:
         read: What espeak-ng reads; SSML where `is_ssml`.
         is_ssml: Whether `read` is markup.
         spoken: What is said of it, and where it came from.
+        marks: The names of its marks; in `read` a mark has its index here for a name, because espeak-ng reads no
+            references in a name.
     """
 
     voice: str
     read: str = field(repr=False)
     is_ssml: bool
     spoken: SpokenText = field(repr=False)
+    marks: tuple[str, ...] = ()
 
 
 def read_plain(text: str, voice: str) -> list[Piece]:
@@ -104,6 +108,7 @@ class _Writer:
         self._read: list[int] = []
         self._starts: list[int] = []
         self._ends: list[int] = []
+        self._marks: list[str] = []
         self._append("<speak>")
         for element in self._open:
             self._append(element.start_tag)
@@ -114,7 +119,8 @@ class _Writer:
         self._append("</speak>")
         if self._audible:
             spoken = SpokenText("".join(self._spoken), self._read, self._starts, self._ends)
-            self._pieces.append(Piece(self._voice, "".join(self._written), is_ssml=True, spoken=spoken))
+            read = "".join(self._written)
+            self._pieces.append(Piece(self._voice, read, is_ssml=True, spoken=spoken, marks=tuple(self._marks)))
 
     def _change_voice(self, voice: str) -> None:
         if voice != self._voice:
@@ -160,7 +166,7 @@ class _Writer:
         self._silent_audio = self._silent_audio or element.name == "audio"
         outside = self._voice
         self._change_voice(self._voice_in(element))
-        name, tag = _rewrite(element)
+        name, tag = self._rewrite(element)
         self._append(tag)
         self._audible = self._audible or name in _EMPTY
         kept = "" if name in _EMPTY else name
@@ -178,6 +184,17 @@ class _Writer:
         self._close(closed)
         self._change_voice(closed.voice_outside)
 
+    def _rewrite(self, element: ElementStart) -> tuple[str, str]:
+        """The element's name and start tag for espeak-ng; both empty where only its content stays."""
+        name, attributes = element.name, element.attributes
+        if name in _MARK_NAMES:
+            self._marks.append(attributes.get(_MARK_NAMES[name], ""))
+            name, attributes = "mark", {"name": str(len(self._marks) - 1)}
+        if name not in _KEPT:
+            return "", ""
+        written = "".join(f' {key}="{escape(value)}"' for key, value in attributes.items())
+        return name, f"<{name}{written}{'/' if name in _EMPTY else ''}>"
+
     def _voice_in(self, element: ElementStart) -> str:
         if element.name not in {"voice", "lang"}:
             return self._voice
@@ -192,14 +209,3 @@ class _Writer:
 
 def _speaks(voice: str, language: str) -> bool:
     return voice.partition("+")[0].casefold() == language.casefold()
-
-
-def _rewrite(element: ElementStart) -> tuple[str, str]:
-    """The element's name and start tag for espeak-ng; both empty where it is left out and only its content stays."""
-    name, attributes = element.name, element.attributes
-    if name == "bookmark":  # Azure's word for a mark
-        name, attributes = "mark", {"name": attributes.get("mark", "")}
-    if name not in _KEPT:
-        return "", ""
-    written = "".join(f' {key}="{escape(value)}"' for key, value in attributes.items())
-    return name, f"<{name}{written}{'/' if name in _EMPTY else ''}>"

@@ -138,8 +138,8 @@ class _Utterance:
         return self._out.is_wanted
 
     def _tell(self, event: EspeakEvent, seconds: float) -> None:
-        if event.kind is EventKind.MARK:
-            self._out.tell("mark", event.name, seconds)
+        if event.kind is EventKind.MARK and self._piece:
+            self._out.tell("mark", self._piece.marks[int(event.name)], seconds)
         elif event.kind is EventKind.PHONEME:
             self._tell_viseme(viseme_id(event.name), seconds)
         elif self._words and self._piece:

@@ -42,6 +42,7 @@ class LocalRecognizing(WorkerStream[RecognitionEvent]):
         self._ahead_bytes = 0
         self._odd = b""
         self._finished = False
+        self._learns = bool(options.phrases)
         request = {
             "phrases": options.phrases,
             "grammar": options.grammar,
@@ -50,6 +51,12 @@ class LocalRecognizing(WorkerStream[RecognitionEvent]):
             "silenceMs": options.segmentation_silence_ms or _DEFAULT_SILENCE_MS,
         }
         worker.post(number, Ask.RECOGNIZE, pack(request))
+
+    @property
+    def spends_client(self) -> bool:
+        """Whether the worker learnt phrases: they became words of its dictionary, and stay until it ends."""
+        learnt = self._learns and self._ended and not isinstance(self._error, InvalidInput)
+        return learnt or super().spends_client
 
     async def write(self, audio: bytes) -> None:
         """Hand over audio, cut anywhere; waits while the worker is behind by more than 3 s of audio.
@@ -125,8 +132,7 @@ def _read_event(language: str, kind: str, *fields: object) -> RecognitionEvent:
 class LocalRecognizer(WorkerClient[LocalRecognizing]):
     """A client that understands; made by `LocalEngine.create_recognizer`.
 
-    It is not reusable after a recognition with phrases: they become words of the worker's dictionary, which can only
-    be forgotten with the worker.
+    It is not reusable after a recognition with phrases: see `LocalRecognizing.spends_client`.
     """
 
     def __init__(self, options: LocalOptions) -> None:
@@ -137,12 +143,6 @@ class LocalRecognizer(WorkerClient[LocalRecognizing]):
         }
         super().__init__(SPHINX_WORKER, models, name="stt")
         self._language = options.language
-        self._learned_phrases = False
-
-    @property
-    def is_reusable(self) -> bool:
-        """Whether it may serve again once its session state is cleared."""
-        return super().is_reusable and not self._learned_phrases
 
     async def warm(self) -> bool:
         """Listen to a little silence, in both modes of decoding the worker has done so by itself."""
@@ -158,13 +158,12 @@ class LocalRecognizer(WorkerClient[LocalRecognizing]):
         """Start a recognition; words outside the dictionary are told by iterating.
 
         Raises:
-            EngineFailed: Another one is under way, or the client is closed or broken.
+            EngineFailed: Another one is under way, or the client is closed or spent.
             WorkerDied: The worker is dead.
             InvalidInput: An option is out of bounds, or for another language.
         """
         self._check_free()
         self._check(options)
-        self._learned_phrases = self._learned_phrases or bool(options.phrases)
         self._stream = LocalRecognizing(self._worker, next(self._numbers), options, self._language)
         return self._stream
 

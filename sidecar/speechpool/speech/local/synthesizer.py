@@ -102,7 +102,7 @@ class LocalSynthesizer(WorkerClient[LocalSpeaking]):
         """Start an utterance.
 
         Raises:
-            EngineFailed: Another one is under way, or the client is closed or broken.
+            EngineFailed: Another one is under way, or the client is closed or spent.
             WorkerDied: The worker is dead.
             InvalidInput: The text is longer than a worker takes.
         """
