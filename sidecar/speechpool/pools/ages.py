@@ -1,8 +1,8 @@
 """Limits of age, judged while clients idle and when they come back, never while they are in use."""
 
-import logging
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from .clock import NEVER
 from .item import Item
 from .tiers import ItemState
 
@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ages"]
 
-logger = logging.getLogger("speechpool.pools")
-
 T = TypeVar("T")
-NEVER = float("inf")
 
 JITTER = 0.1
 """Each client's limits are shortened by up to this share, so that what was made together is not replaced together."""
@@ -60,7 +57,7 @@ class Ages(Generic[T]):
     def judge(self, now: float) -> float:
         """Retire, close, check and warm again what is due; when to judge again."""
         stock, engine = self._stock, self._engine
-        when = min(self._idle(now), self._unwarmed(now), self._leaks(now))
+        when = min(self._idle(now), self._unwarmed(now), engine.leaks.judge(now))
         if not stock.items:
             return when
         if stock.target:
@@ -95,26 +92,6 @@ class Ages(Generic[T]):
             else:
                 when = min(when, item.lives_until, item.warm_retry_at)
         return when
-
-    def _leaks(self, now: float) -> float:
-        when, limit = NEVER, self._engine.settings.leak_after_sec
-        for item in (*self._stock.out.values(), *self._stock.sessions.values()):
-            after = item.leak_after if item.leak_after is not None else (limit if item.session is None else None)
-            if after is None:
-                continue
-            if item.granted_at + after <= now:
-                self.suspect(item, now)
-            else:
-                when = min(when, item.granted_at + after)
-        return when
-
-    def suspect(self, item: Item[T], now: float) -> None:
-        """Tell of a client that is out for too long, once for each use."""
-        item.leak_after = NEVER
-        engine, seconds = self._engine, now - item.granted_at
-        engine.stats.counts["leaks_suspected"] += 1
-        logger.warning("[%s] a client is out for %.0f s, acquired at %s", engine.name, seconds, item.site or "unknown")
-        engine.tell("leak_suspected", seconds=seconds, site=item.site)
 
     def _idle_until(self, item: Item[T]) -> float:
         limit = self._engine.settings.max_idle_sec

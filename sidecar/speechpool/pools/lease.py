@@ -83,16 +83,16 @@ class Lease(Generic[T]):
     async def __aenter__(self) -> "Lease[T]":
         if self._item is not None:
             raise RuntimeError("a lease cannot be entered twice at once")
-        began = self._engine.now()
+        began = self._engine.clock.now()
         # No suspension after the client has its owner: nothing can come between it and the lease.
         queue = self._engine.queue
         item, self.tier = queue.at_once(self.session_id) or await queue.wait(self.session_id, self._timeout)
-        self.wait_seconds = self._engine.now() - began
+        self.wait_seconds = self._engine.clock.now() - began
         self._item, self._use, self._discard = item, item.uses, False
         self._loop = asyncio.get_running_loop()
         if self._leak_after is not None:
-            item.leak_after, item.granted_at = self._leak_after, self._engine.now()
-            self._engine.wake_at(item.granted_at + self._leak_after)
+            item.leak_after, item.granted_at = self._leak_after, self._engine.clock.now()
+            self._engine.clock.wake_at(item.granted_at + self._leak_after)
         if self.session_id is not None:
             item.begun_by_lease = item.begun_by_lease or self.tier is not AllocationTier.DEDICATED
             item.leases += 1
@@ -133,5 +133,5 @@ def _end(
 
 
 def _reclaim(engine: "Engine[T]", item: Item[T], session: Hashable, use: int) -> None:
-    engine.ages.suspect(item, engine.now())
+    engine.leaks.suspect(item, engine.clock.now())
     _end(engine, item, session, use, discard=True)

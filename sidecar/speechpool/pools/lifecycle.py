@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from speechpool.errors import PoolClosed, PoolNotReady, PoolTimeout
 
+from .health import Life
 from .hooks import Hooks
 from .tiers import ItemState, PoolState
 
@@ -48,15 +49,15 @@ class Lifecycle(Generic[T]):
             self._begin()
         self._joined += 1
         try:
-            await engine.changes.until(lambda: not self._is_filling or engine.is_closed, timeout)
+            await engine.health.changes.until(lambda: not self._is_filling or engine.health.is_closed, timeout)
         except asyncio.CancelledError:
-            if self._joined == 1 and engine.is_preparing:
+            if self._joined == 1 and engine.health.is_preparing:
                 self.unfilled = 0
-                engine.unprepare()
+                engine.health.move(Life.NEW)
             raise
         finally:
             self._joined -= 1
-        if engine.is_closed:
+        if engine.health.is_closed:
             raise PoolClosed(f"[{engine.name}] the pool was shut down while it was being prepared")
         self._open()
         if strict:
@@ -89,13 +90,13 @@ class Lifecycle(Generic[T]):
 
     def _filled(self, task: "asyncio.Task[None]") -> None:
         self._filling.discard(task)
-        self._engine.changes.notify()
+        self._engine.health.changes.notify()
 
     def _open(self) -> None:
         engine = self._engine
-        if not engine.is_preparing:
+        if not engine.health.is_preparing:
             return
-        engine.open(engine.now())
+        engine.open(engine.clock.now())
         if engine.stock.refilling:
             logger.debug(
                 "[%s] Started background warmup (interval=%ss)", engine.name, engine.settings.warmup_interval_sec
@@ -127,13 +128,13 @@ class Lifecycle(Generic[T]):
         engine = self._engine
 
         def ready() -> bool:
-            if engine.is_closed:
+            if engine.health.is_closed:
                 raise PoolClosed(f"[{engine.name}] the pool is shut down; call prepare() to open it again")
-            return engine.state is PoolState.READY and not engine.stock.is_short
+            return engine.health.state is PoolState.READY and not engine.stock.is_short
 
-        if not await engine.changes.until(ready, timeout):
+        if not await engine.health.changes.until(ready, timeout):
             raise PoolNotReady(
-                f"[{engine.name}] the pool is {engine.state.value} after {timeout} s,"
+                f"[{engine.name}] the pool is {engine.health.state.value} after {timeout} s,"
                 f" with {len(engine.stock.idle)} of {engine.stock.target} clients warm"
             ) from (engine.circuit.last_error if engine.circuit.failures else None)
 
@@ -143,10 +144,10 @@ class Lifecycle(Generic[T]):
         before = engine.stats.counts["checks_failed"]
         pending: set[asyncio.Task[None]] = set()
         for item in tuple(stock.idle):
-            task = engine.maker.check_idle(item, engine.now())
+            task = engine.maker.check_idle(item, engine.clock.now())
             if task is not None:
                 pending.add(task)
-        engine.drive(engine.now())
+        engine.drive(engine.clock.now())
         if pending:
             await asyncio.wait(pending)
         return engine.stats.counts["checks_failed"] - before
@@ -159,14 +160,14 @@ class Lifecycle(Generic[T]):
         """
         engine = self._engine
         self.renew_generation()
-        if not await engine.changes.until(lambda: not engine.is_draining, timeout):
+        if not await engine.health.changes.until(lambda: not engine.health.is_draining, timeout):
             raise PoolTimeout(
                 f"[{engine.name}] {len(engine.stock.retiring)} clients of the old generation are idle after {timeout} s"
             ) from (engine.circuit.last_error if engine.circuit.failures else None)
 
     def renew_generation(self) -> None:
         """Begin a new generation of clients, with the hooks of the settings in force."""
-        engine, stock, now = self._engine, self._engine.stock, self._engine.now()
+        engine, stock, now = self._engine, self._engine.stock, self._engine.clock.now()
         stock.generation += 1
         engine.hooks = Hooks(engine.settings, stock.generation)
         for item in stock.items.values():

@@ -106,7 +106,7 @@ class Maker(Generic[T]):
         self._engine.returns.close(item, "check")
 
     async def _make(self, attempt: Attempt[T]) -> None:
-        engine, hooks, began = self._engine, self._engine.hooks, self._engine.now()
+        engine, hooks, began = self._engine, self._engine.hooks, self._engine.clock.now()
         try:
             # No suspension between the factory's return and `add`: what is made is known.
             resource = await hooks.create()
@@ -119,14 +119,14 @@ class Maker(Generic[T]):
             raise
         item.warm = await self._warm(item)
         item.survey()
-        now = engine.now()
+        now = engine.clock.now()
         loser = self._stock.end(attempt)
         self._succeeded(now - began)
         engine.place(item, AllocationTier.COLD, loser, now)
         engine.drive(now)
 
     def _register(self, attempt: Attempt[T], resource: T, hooks: "Hooks[T]") -> Item[T]:
-        engine, stock, now = self._engine, self._stock, self._engine.now()
+        engine, stock, now = self._engine, self._stock, self._engine.clock.now()
         if stock.holds(resource) is not None:
             raise PoolError(f"[{engine.name}] the factory returned a client the pool already holds; return a new one")
         item = Item(resource, hooks, now=now, jitter=engine.ages.draw_jitter())
@@ -151,8 +151,8 @@ class Maker(Generic[T]):
     def _warm_failed(self, item: Item[T], error: BaseException) -> None:
         engine = self._engine
         item.warm_failures += 1
-        item.warm_retry_at = engine.now() + engine.circuit.pause(engine.settings, item.warm_failures)
-        engine.wake_at(item.warm_retry_at)
+        item.warm_retry_at = engine.clock.now() + engine.circuit.pause(engine.settings, item.warm_failures)
+        engine.clock.wake_at(item.warm_retry_at)
         engine.stats.counts["warmup_failures"] += 1
         logger.warning("[%s] warm-up failed: %s", engine.name, type(error).__name__)
         engine.tell("warm_failed", error=error)
@@ -160,15 +160,15 @@ class Maker(Generic[T]):
     def _succeeded(self, seconds: float) -> None:
         engine = self._engine
         engine.sizer.created(seconds)
-        engine.short_since = None
+        engine.health.short_since = None
         engine.tell("item_made", seconds=seconds)
         if engine.circuit.succeeded(engine.settings):
             engine.tell("circuit_closed")
-        engine.announce()
-        engine.wake_at(engine.ages.horizon(engine.now()))
+        engine.health.announce()
+        engine.clock.wake_at(engine.ages.horizon(engine.clock.now()))
 
     def _failed(self, attempt: Attempt[T], error: BaseException) -> None:
-        engine, now = self._engine, self._engine.now()
+        engine, now = self._engine, self._engine.clock.now()
         engine.stats.counts["creations_failed"] += 1
         loser = self._stock.end(attempt)
         if loser is None:
@@ -176,12 +176,12 @@ class Maker(Generic[T]):
         elif not self._stock.adopt(loser):
             self._stock.leave(loser)
             loser.fail(self._as_told(error), "error")
-        if not engine.is_closed:
+        if not engine.health.is_closed:
             logger.warning("[%s] creation failed: %s", engine.name, type(error).__name__)
             engine.tell("creation_failed", error=error)
             if engine.circuit.failed(error, engine.settings, now):
                 engine.tell("circuit_opened", failures=engine.circuit.failures)
-            engine.announce()
+            engine.health.announce()
         engine.drive(now)
 
     def _as_told(self, error: BaseException) -> BaseException:
@@ -219,7 +219,7 @@ class Maker(Generic[T]):
             good = await answer
         except asyncio.CancelledError:
             good = False
-        now = self._engine.now()
+        now = self._engine.clock.now()
         loser = self._stock.end(attempt)
         if not good:
             self.refuse(item)
@@ -231,7 +231,7 @@ class Maker(Generic[T]):
     async def _warm_again(self, attempt: Attempt[T], item: Item[T]) -> None:
         item.warm = await self._warm(item)
         item.survey()
-        now = self._engine.now()
+        now = self._engine.clock.now()
         loser = self._stock.end(attempt)
         self._engine.place(item, AllocationTier.COLD, loser, now)
         self._engine.drive(now)

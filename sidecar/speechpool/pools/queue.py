@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from speechpool.errors import PoolClosed, PoolError, PoolFull, PoolTimeout, SessionReleased
 
+from .clock import NEVER
 from .item import Item, Waiter
 from .tiers import AllocationTier
 from .waiting import Flight, Ticket, tickets
@@ -20,7 +21,6 @@ __all__ = ["Queue"]
 logger = logging.getLogger("speechpool.pools")
 
 T = TypeVar("T")
-NEVER = float("inf")
 
 
 class Queue(Generic[T]):
@@ -45,8 +45,8 @@ class Queue(Generic[T]):
                 if stock.observed:
                     logger.debug("[%s] Acquired DEDICATED resource for session %s...", engine.name, str(session)[:8])
                 return held, AllocationTier.DEDICATED
-        now = engine.now()
-        if now >= engine.due:
+        now = engine.clock.now()
+        if now >= engine.clock.due:
             engine.tend(now)
         engine.sizer.arrivals.append(now)
         if not idle or stock.waiters or (idle[-1].looks and not engine.maker.is_sound(idle[-1], now)):
@@ -72,7 +72,7 @@ class Queue(Generic[T]):
             SessionReleased: The session was released while waiting.
             Exception: The factory's, if this caller's own creation failed.
         """
-        stats, began = self._engine.stats, self._engine.now()
+        stats, began = self._engine.stats, self._engine.clock.now()
         try:
             ticket = self._enqueue(session, timeout, began)
         except PoolTimeout:
@@ -97,10 +97,10 @@ class Queue(Generic[T]):
         if ticket.flight is not None:
             self._land(ticket, ticket.flight, item)
         if waits:
-            stats.waited(self._engine.now() - began)
+            stats.waited(self._engine.clock.now() - began)
         stats.allocated(tier)
         if self._engine.noted:
-            self._engine.note(item, tier, self._engine.now())
+            self._engine.note(item, tier, self._engine.clock.now())
         return item, tier
 
     def end_waits(self, now: float) -> float:
@@ -142,19 +142,19 @@ class Queue(Generic[T]):
             raise ValueError(f"timeout must be a number of seconds or None, got {seconds!r}")
         self._admit(session, seconds)
         deadline = NEVER if seconds is None else now + seconds
-        ticket: Ticket[T] = Ticket(self._engine.loop().create_future(), deadline, seconds)
+        ticket: Ticket[T] = Ticket(self._engine.clock.loop().create_future(), deadline, seconds)
         self._join(session, ticket)
         self._engine.idle_limit = 0
         if not self._stock.stuck:
             self._engine.resize(now)
             self._engine.drive(now)
-        if deadline < self._engine.due and ticket.wanted:
-            self._engine.wake_at(deadline)
+        if deadline < self._engine.clock.due and ticket.wanted:
+            self._engine.clock.wake_at(deadline)
         return ticket
 
     def _admit(self, session: Hashable, seconds: float | None) -> None:
         engine, stock = self._engine, self._stock
-        if engine.is_closed:
+        if engine.health.is_closed:
             raise PoolClosed(f"[{engine.name}] the pool is shut down; call prepare() to open it again")
         if stock.idle or stock.retiring or stock.unwarmed:
             return
@@ -197,7 +197,7 @@ class Queue(Generic[T]):
                     self._leave(ticket.flight)
             elif ticket.flight.is_unclaimed(served):
                 engine.returns.unused(served)
-        engine.drive(engine.now())
+        engine.drive(engine.clock.now())
 
     def _land(self, ticket: Ticket[T], flight: Flight[T], item: Item[T]) -> None:
         flight.aboard.remove(ticket)

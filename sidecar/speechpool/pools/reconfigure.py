@@ -24,11 +24,10 @@ def reconfigure(engine: "Engine[T]", changes: Mapping[str, object]) -> dict[str,
     old, new = engine.settings, engine.settings.changed(changes)
     before = {name: getattr(old, name) for name in changes}
     changed = {name for name, value in before.items() if value != getattr(new, name)}
-    now = engine.now()
+    now = engine.clock.now()
     engine.settings = new
     engine.hooks.settings = new  # the limits of hooks; functions change by generation
     engine.stock.max_size = new.max_size
-    engine.watched = new.leak_after_sec is not None
     if "warmup_interval_sec" in changed:
         engine.restart_cycle()
     if changed & AGE_FIELDS:
@@ -42,7 +41,7 @@ def reconfigure(engine: "Engine[T]", changes: Mapping[str, object]) -> dict[str,
         engine.sessions.forget()
     if changed & HOOK_FIELDS:
         engine.lifecycle.renew_generation()
-    if engine.has_loop:
+    if engine.clock.has_loop:
         engine.tend(now)
     if changed:
         engine.tell("reconfigured", changes=tuple(sorted(changed)))

@@ -81,7 +81,7 @@ class Returns(Generic[T]):
 
     def _pass_on(self, item: Item[T]) -> bool:
         """Hand a client straight to who waits longest; False if more is to be done than a reset without waiting."""
-        stock, now = self._stock, self._engine.now()
+        stock, now = self._stock, self._engine.clock.now()
         if not stock.waiters or stock.creating or now >= item.brisk_until or not self.is_clean(item):
             return False
         if stock.pass_on(item, now):
@@ -109,14 +109,14 @@ class Returns(Generic[T]):
                 return self._engine.spawn(self._finish_reset(item, begun, keep=keep), "reset")
             else:
                 rest = self._settle(item, keep=keep)
-        self._engine.drive(self._engine.now())
+        self._engine.drive(self._engine.clock.now())
         return rest
 
     def unused(self, item: Item[T]) -> None:
         """Put back a client whose caller was cancelled before it could use it."""
         if self._stock.disown(item, ItemState.RESETTING):
             item.uses -= 1
-            self._engine.place(item, AllocationTier.COLD, None, self._engine.now())
+            self._engine.place(item, AllocationTier.COLD, None, self._engine.clock.now())
 
     def invalidate(self, item: Item[T]) -> None:
         """Close a client that died by itself; at once if it idles, else when it comes back."""
@@ -124,7 +124,7 @@ class Returns(Generic[T]):
         item.spoil()
         if self._stock.remove_idle(item, ItemState.CLOSING):
             self.close(item, "invalid")
-        self._engine.drive(self._engine.now())
+        self._engine.drive(self._engine.clock.now())
 
     def close(self, item: Item[T], reason: str) -> Rest:
         """Close a client that is in no place, for the one time in its life."""
@@ -155,7 +155,7 @@ class Returns(Generic[T]):
             rest = self._reset_failed(item, error)
         else:
             rest = self._settle(item, keep=keep)
-        self._engine.drive(self._engine.now())
+        self._engine.drive(self._engine.clock.now())
         if rest is not None:
             await asyncio.shield(rest)
 
@@ -166,7 +166,7 @@ class Returns(Generic[T]):
             self._engine.stats.counts["checks_failed"] += 1
             self._engine.tell("check_failed")
             return self.close(item, "check")
-        return self._engine.place(item, AllocationTier.COLD, None, self._engine.now())
+        return self._engine.place(item, AllocationTier.COLD, None, self._engine.clock.now())
 
     async def _finish_close(self, item: Item[T], rest: Awaitable[object], reason: str) -> None:
         try:
@@ -174,7 +174,7 @@ class Returns(Generic[T]):
         except FAILURES as error:
             self._close_failed(error)
         self._closed(item, reason)
-        self._engine.drive(self._engine.now())
+        self._engine.drive(self._engine.clock.now())
 
     def _closed(self, item: Item[T], reason: str) -> None:
         self._stock.forget(item)

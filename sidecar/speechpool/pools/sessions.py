@@ -4,6 +4,7 @@ import logging
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from .clock import NEVER
 from .item import Item
 from .returns import Rest
 from .tiers import ItemState
@@ -16,7 +17,6 @@ __all__ = ["Sessions"]
 logger = logging.getLogger("speechpool.pools")
 
 T = TypeVar("T")
-NEVER = float("inf")
 
 LOOKS = 100
 """Lookups are marked, not timed; the marks are read so many times in one session age, so that an age is 1 % exact."""
@@ -45,7 +45,7 @@ class Sessions(Generic[T]):
             self._replace(item)
             return None
         if session in stock.expired:
-            stock.revive(session, self._engine.now())
+            stock.revive(session, self._engine.clock.now())
         return item
 
     def touch(self, session: Hashable, now: float) -> bool:
@@ -68,7 +68,7 @@ class Sessions(Generic[T]):
                 logger.debug("[%s] Released session resource for %s...", engine.name, str(session)[:8])
         elif engine.queue.release_flight(session):
             found = True
-            engine.drive(engine.now())
+            engine.drive(engine.clock.now())
         if resource is not None and (item is None or resource is not item.resource):
             rests.append(engine.returns.release(resource, discard=discard))
         return found, rests
@@ -92,7 +92,7 @@ class Sessions(Generic[T]):
     def end_lease(self, item: Item[T], *, discard: bool) -> Rest:
         """End one lease of a session; the last one ends a session that a lease began, or that ended meanwhile."""
         item.leases -= 1
-        item.used_at = self._engine.now()
+        item.used_at = self._engine.clock.now()
         item.set_swift(observed=self._stock.observed)
         if item.orphaned:
             if item.leases:
@@ -115,7 +115,7 @@ class Sessions(Generic[T]):
             return False
         if item.flight is not None or (resource is not None and resource is not item.resource):
             return False
-        now = engine.now()
+        now = engine.clock.now()
         if len(stock.idle) >= engine.idle_limit or now >= item.brisk_until:
             return False
         if not (item.plain or engine.returns.is_clean(item)):
@@ -134,7 +134,7 @@ class Sessions(Generic[T]):
         for item in [item for item in (*stock.sessions.values(), *stock.expired.values()) if not item.leases]:
             self._count_lookups(item)
             stock.disown(item, ItemState.LEASED)
-            stock.own(item, None, self._engine.now())
+            stock.own(item, None, self._engine.clock.now())
 
     def sweep(self, now: float) -> float:
         """Set stale sessions apart and end those whose grace is over; when to sweep again."""

@@ -51,7 +51,7 @@ class ItemFacts:
 
 def item_facts(engine: "Engine[T]") -> list[ItemFacts]:
     """The facts of every client, oldest first."""
-    now = engine.now()
+    now = engine.clock.now()
     facts = [
         ItemFacts(
             state=state,
@@ -72,13 +72,13 @@ def snapshot(engine: "Engine[T]") -> dict[str, Any]:
     warm = len(stock.idle) + len(stock.retiring)
     return {
         "name": engine.name,
-        "ready": engine.ready,
+        "ready": engine.health.ready,
         "warm_pool_size": warm,
         "warm_pool_target": stock.target,
         "session_awareness": settings.session_awareness,
         "active_sessions": len(stock.sessions),
         "background_warmup": stock.refilling,
-        "state": engine.state.value,
+        "state": engine.health.state.value,
         "generation": stock.generation,
         "recommended_warm_pool_size": _recommended(engine),
         "keep_size": stock.keep_size,
@@ -116,14 +116,14 @@ def metrics(engine: "Engine[T]") -> dict[str, Any]:
 
 
 def _recommended(engine: "Engine[T]") -> int:
-    wanted = engine.sizer.recommend(engine.settings.cold_target, engine.now())
+    wanted = engine.sizer.recommend(engine.settings.cold_target, engine.clock.now())
     size = engine.stock.target if wanted is None else wanted
     limits = [limit for limit in (engine.settings.max_size, engine.settings.warm_pool_max) if limit is not None]
     return min(size, *limits) if limits else size
 
 
 def _creation(engine: "Engine[T]") -> dict[str, Any]:
-    circuit, now = engine.circuit, engine.now()
+    circuit, now = engine.circuit, engine.clock.now()
     waiting = circuit.failures > 0 and circuit.retry_at > now
     return {
         "mean_seconds": engine.sizer.creation_sec,

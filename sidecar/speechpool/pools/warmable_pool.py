@@ -86,6 +86,7 @@ class WarmableResourcePool(Generic[T]):
         stock = self._engine.stock
         self._idle, self._out, self._sessions, self._waiters = stock.idle, stock.out, stock.sessions, stock.waiters
         self._arrivals, self._stats = self._engine.sizer.arrivals, self._engine.stats
+        self._clock = self._engine.clock
 
     # --- life
 
@@ -150,8 +151,8 @@ class WarmableResourcePool(Generic[T]):
         """
         # What `Queue.at_once` does, without its calls: they cost as much as all of this.
         engine, idle = self._engine, self._idle
-        now = engine.now()
-        if now >= engine.due:
+        now = self._clock.now()
+        if now >= self._clock.due:
             engine.tend(now)
         self._arrivals.append(now)
         if not idle or self._waiters or (idle[-1].looks and not engine.maker.is_sound(idle[-1], now)):
@@ -176,7 +177,7 @@ class WarmableResourcePool(Generic[T]):
         engine, key = self._engine, id(resource)
         item = self._out.get(key)
         if item is not None and not discard and len(self._idle) < engine.idle_limit:
-            now = engine.now()
+            now = self._clock.now()
             if now < item.brisk_until and (item.plain or engine.returns.is_clean(item)):
                 del self._out[key]
                 item.idle_since = now
@@ -272,7 +273,7 @@ class WarmableResourcePool(Generic[T]):
 
     def touch(self, session_id: Hashable) -> bool:
         """Count a session as used now, also one that went stale a while ago; whether there is one."""
-        return self._engine.sessions.touch(session_id, self._engine.now())
+        return self._engine.sessions.touch(session_id, self._engine.clock.now())
 
     # --- upkeep
 
@@ -323,12 +324,12 @@ class WarmableResourcePool(Generic[T]):
     @property
     def state(self) -> PoolState:
         """What the pool is doing."""
-        return self._engine.state
+        return self._engine.health.state
 
     @property
     def ready(self) -> bool:
         """Whether it is prepared and, if it should hold warm clients and is degraded, still holds one."""
-        return self._engine.ready
+        return self._engine.health.ready
 
     @property
     def active_sessions(self) -> int:
