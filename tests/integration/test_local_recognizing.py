@@ -7,6 +7,10 @@ import signal
 
 import pytest
 import pytest_asyncio
+
+from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
+from speechpool.speech.engine import Final, Partial, RecognitionOptions, SpeechEnded, SpeechStarted
+from speechpool.speech.local.messages import WINDOW_BYTES
 from tests.integration.local import (
     PCM_16K,
     RECORDINGS,
@@ -19,10 +23,6 @@ from tests.integration.local import (
     synthesizer,
 )
 from tests.integration.processes import children, until
-
-from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
-from speechpool.speech.engine import Final, Partial, RecognitionOptions, SpeechEnded, SpeechStarted
-from speechpool.speech.local.messages import WINDOW_BYTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -239,7 +239,7 @@ async def test_an_empty_grammar_sentence_matches_nothing_and_breaks_nothing(clie
 
 
 async def test_phrases_help_and_spend_the_client(engine):
-    """Without the hint the words are others; with it they are right; and the worker that learnt them serves no other."""
+    """Without the hint other words are heard, with it the right ones; the worker that learnt them serves no other."""
     async with recognizer(engine) as client:
         without = await hear(client, recording("0880"), partials=False)
         assert "ill disposed" not in without.text
