@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from tests.integration.local import PCM_16K, PCM_24K, hear, open_engine, recognizer, recording, say, synthesizer
+from tests.integration.processes import children, is_running, open_files, until
 
 from speechpool.errors import EngineUnavailable, SettingsError
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec
 from speechpool.speech.engine import LanguageMode, RecognitionProfile, SynthesisProfile
 from speechpool.speech.loading import load_engine
 from speechpool.speech.voices import OPENAI_VOICES
-from tests.integration.local import PCM_16K, PCM_24K, hear, open_engine, recognizer, recording, say, synthesizer
-from tests.integration.processes import children, is_running, open_files, until
 
 ENGLISH = RecognitionProfile(format=PCM_16K, languages=("en-US",))
 

@@ -7,10 +7,6 @@ import signal
 
 import pytest
 import pytest_asyncio
-
-from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
-from speechpool.speech.engine import Final, Partial, RecognitionOptions, SpeechEnded, SpeechStarted
-from speechpool.speech.local.messages import WINDOW_BYTES
 from tests.integration.local import (
     PCM_16K,
     RECORDINGS,
@@ -23,6 +19,10 @@ from tests.integration.local import (
     synthesizer,
 )
 from tests.integration.processes import children, until
+
+from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
+from speechpool.speech.engine import Final, Partial, RecognitionOptions, SpeechEnded, SpeechStarted
+from speechpool.speech.local.messages import WINDOW_BYTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,14 +11,14 @@ import signal
 import numpy as np
 import pytest
 import pytest_asyncio
+from tests.integration.local import PCM_16K, PCM_24K, Said, open_engine, say, synthesizer, utterance
+from tests.integration.processes import children, until
 
 from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
 from speechpool.formats import AudioFormat, Codec
 from speechpool.speech.engine import AudioChunk, SynthesisProfile
 from speechpool.speech.local.messages import WINDOW_BYTES
 from speechpool.speech.voices import OPENAI_VOICES
-from tests.integration.local import PCM_16K, PCM_24K, Said, open_engine, say, synthesizer, utterance
-from tests.integration.processes import children, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

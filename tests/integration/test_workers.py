@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from tests.integration.processes import children, is_running, open_files, until
 
 from speechpool.errors import WorkerDied
 from speechpool.workers.frames import MAX_PAYLOAD_BYTES
 from speechpool.workers.process import WorkerProcess
-from tests.integration.processes import children, is_running, open_files, until
 
 CHILDREN = Path(__file__).parent / "worker_children"
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit.pools.world import Client, ServiceDown, World
+
 from speechpool.errors import PoolError
 from speechpool.pools import AllocationTier, WarmableResourcePool
-from tests.unit.pools.world import Client, ServiceDown, World
 
 __all__ = ["Ask", "Model", "Session"]
 

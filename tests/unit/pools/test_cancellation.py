@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.unit.pools.world import Client, World
+from tests.virtual import SteppingUvloop, SteppingVirtualLoop, run
 
 from speechpool.errors import PoolClosed, SessionReleased
 from speechpool.pools import WarmableResourcePool
-from tests.unit.pools.world import Client, World
-from tests.virtual import SteppingUvloop, SteppingVirtualLoop, run
 
 Pool = WarmableResourcePool[Client]
 Act = Callable[[Pool, World], Awaitable[Any]]

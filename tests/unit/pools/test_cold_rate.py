@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from speechpool.pools import AllocationTier, WarmableResourcePool
 from tests.unit.pools.world import CREATION_SECONDS, World
 from tests.virtual import elapsed, run
+
+from speechpool.pools import AllocationTier, WarmableResourcePool
 
 CALL_SECONDS = 1.0
 

@@ -4,11 +4,11 @@ import asyncio
 import itertools
 
 import pytest
+from tests.unit.pools.world import CREATION_SECONDS, ServiceDown, World
+from tests.virtual import VIRTUAL, elapsed, settle
 
 from speechpool.errors import PoolError, PoolFull, PoolTimeout
 from speechpool.pools import AllocationTier, WarmableResourcePool
-from tests.unit.pools.world import CREATION_SECONDS, ServiceDown, World
-from tests.virtual import VIRTUAL, elapsed, settle
 
 pytestmark = VIRTUAL
 

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+from tests.unit.pools.world import CREATION_SECONDS, Client, World
+from tests.virtual import VIRTUAL, settle
 
 from speechpool.errors import PoolFull, SettingsError
 from speechpool.pools import AllocationTier
-from tests.unit.pools.world import CREATION_SECONDS, Client, World
-from tests.virtual import VIRTUAL, settle
 
 pytestmark = VIRTUAL
 

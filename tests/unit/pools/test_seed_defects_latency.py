@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+from tests.unit.pools.world import CREATION_SECONDS, World
+from tests.virtual import VIRTUAL, elapsed, tasks_left
 
 from speechpool.errors import PoolTimeout, SettingsError
 from speechpool.pools import AllocationTier
-from tests.unit.pools.world import CREATION_SECONDS, World
-from tests.virtual import VIRTUAL, elapsed, tasks_left
 
 pytestmark = VIRTUAL
 

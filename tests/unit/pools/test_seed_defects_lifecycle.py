@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+from tests.unit.pools.world import CREATION_SECONDS, ServiceDown, World
+from tests.virtual import VIRTUAL, elapsed, settle, tasks_left
 
 from speechpool.errors import PoolClosed, PoolNotReady
 from speechpool.pools import AllocationTier, PoolState
-from tests.unit.pools.world import CREATION_SECONDS, ServiceDown, World
-from tests.virtual import VIRTUAL, elapsed, settle, tasks_left
 
 pytestmark = VIRTUAL
 

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 
 import pytest
+from tests.unit.pools.world import CREATION_SECONDS, World
+from tests.virtual import VIRTUAL, settle
 
 from speechpool.errors import PoolClosed
 from speechpool.pools import AllocationTier
-from tests.unit.pools.world import CREATION_SECONDS, World
-from tests.virtual import VIRTUAL, settle
 
 pytestmark = VIRTUAL
 

@@ -7,10 +7,10 @@ import os
 import time
 
 import pytest
-
-from speechpool.pools import AllocationTier, OnDemandResourcePool, WarmableResourcePool
 from tests.unit.pools.world import World
 from tests.virtual import VIRTUAL
+
+from speechpool.pools import AllocationTier, OnDemandResourcePool, WarmableResourcePool
 
 pytestmark = VIRTUAL
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-from speechpool.errors import PoolError, SettingsError
-from speechpool.pools import PoolState
 from tests.unit.pools.model import Model
 from tests.unit.pools.world import Client, World
 from tests.virtual import TICK, new_virtual_loop
+
+from speechpool.errors import PoolError, SettingsError
+from speechpool.pools import PoolState
 
 SESSIONS = st.sampled_from(["s1", "s2", "s3"])
 TIMEOUTS = st.sampled_from([None, 0.0, 0.1, 1.0, 10.0])
