@@ -43,6 +43,7 @@ STOP_LISTENING_SECONDS = 4.0
 """How long an engine may take to stop listening: decoders finish their segment first (the local one within 3 s)."""
 
 _PIECE_SECONDS = 0.5  # what the engine is handed at a time: each is awaited, so each must be short
+_COMMIT_WEIGHT = 64  # bytes of audio that a commit counts for: without audio between them they are bounded too
 _MAX_EVENTS = 1000
 
 
@@ -117,7 +118,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             InvalidInput: It comes after `finish()`.
         """
         self._check_unfinished()
-        await self._push(_Mark.COMMIT, 0)
+        await self._push(_Mark.COMMIT, _COMMIT_WEIGHT)
 
     async def finish(self) -> None:
         """No more audio comes: the last `Final` and the summary follow. Again: nothing happens."""

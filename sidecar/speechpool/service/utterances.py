@@ -267,9 +267,12 @@ class UtteranceStream(EventStream[SpeakEvent]):
     async def _put_audio(self, data: bytes) -> None:
         if not data:
             return
-        if self.first_byte_seconds is None:
+        is_first = self.first_byte_seconds is None
+        if is_first:
             self.first_byte_seconds = self.seconds
         await self._buffer.put((AudioBytes(data), self._transcoder.seconds_out), len(data))
+        if is_first:
+            await asyncio.sleep(0)  # the consumer's turn, before the rest of what the engine sent in one go
 
     async def _put(self, event: SpeakEvent) -> None:
         await self._buffer.put((event, self._transcoder.seconds_out), _MARK_WEIGHT)
