@@ -30,6 +30,9 @@ OPENAI_ALIASES = {
 }
 """Chosen by pitch and gender, each distinct; "alloy" is the one that pocketsphinx understands best."""
 
+_MUTE = frozenset({"fo", "kaa", "xex"})
+"""Listed by espeak-ng 1.52, which has no dictionaries for them: they say next to nothing (measured: every voice)."""
+
 _VARIANT = "variant"
 _LISTED_WITH_VARIANTS = "en-us"  # a hundred variants of each of 140 languages would be a list that nobody reads
 _PREFERRED = {"en": "en-us", "fr": "fr-fr", "es": "es", "pt": "pt-br", "zh": "cmn"}
@@ -68,7 +71,7 @@ class Catalog:
         for voice in found:
             if voice.tag == _VARIANT:
                 self._variants.setdefault(_variant_name(voice).casefold(), voice)
-            else:
+            elif voice.tag not in _MUTE:
                 self._voices.setdefault(voice.tag.casefold(), voice)
         self._book = VoiceBook(self._names(), {**OPENAI_ALIASES, **aliases})
 
