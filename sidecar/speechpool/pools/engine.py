@@ -147,14 +147,14 @@ class Engine(Generic[T]):
         stock = self.stock
         if stock.waiters and not stock.stuck:
             self._serve(now)
-        if self.lifecycle.unfilled:
-            self.lifecycle.fill(now)
-        if stock.shortage > 0 and stock.room >= 1:
-            self._refill(now)
         if stock.retiring:
             for item in stock.replaced():
                 self.returns.close(item, stock.unfit(item, now) or "idle")
             self.health.announce()
+        if self.lifecycle.unfilled:
+            self.lifecycle.fill(now)
+        if stock.shortage > 0 and stock.room >= 1:
+            self._refill(now)
         self.note_levels(now)
 
     def follow_up(self, item: Item[T], now: float) -> None:
@@ -201,7 +201,7 @@ class Engine(Generic[T]):
         self.peak.note(stock.owned)
         # Below the mark a grant has consequences: a refill, if there is room for one, or a new most at once.
         self.mark = NEVER if self.noted else max(stock.goal if stock.room >= 1 else 0, idle)
-        self.idle_limit = 0 if stock.waiters else stock.keep_size - stock.stocked + idle
+        self.idle_limit = 0 if stock.waiters or stock.excess else stock.keep_size - stock.stocked + idle
         self.health.note_level(now)
 
     def _look_who_listens(self) -> None:

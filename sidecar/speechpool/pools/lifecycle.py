@@ -90,6 +90,7 @@ class Lifecycle(Generic[T]):
 
     def _filled(self, task: "asyncio.Task[None]") -> None:
         self._filling.discard(task)
+        self._engine.drive(self._engine.clock.now())
         self._engine.health.changes.notify()
 
     def _open(self) -> None:

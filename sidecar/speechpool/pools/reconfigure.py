@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .clock import NEVER
 from .settings import HOOK_FIELDS
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ def reconfigure(engine: "Engine[T]", changes: Mapping[str, object]) -> dict[str,
         engine.ages.renew()
     if changed & {"warm_pool_size", "warm_pool_max", "enable_background_warmup"}:
         engine.set_target(new.warm_pool_size if "warm_pool_size" in changed else None, now)
-    if changed & {"warm_pool_size"}:
-        for item in engine.stock.surplus():
-            engine.returns.close(item, "surplus")
+    for item in engine.stock.surplus(engine.stock.target if "warm_pool_size" in changed else NEVER):
+        engine.returns.close(item, "surplus")
     if not new.session_awareness and old.session_awareness:
         engine.sessions.forget()
     if changed & HOOK_FIELDS:

@@ -82,7 +82,9 @@ class Returns(Generic[T]):
     def _pass_on(self, item: Item[T]) -> bool:
         """Hand a client straight to who waits longest; False if more is to be done than a reset without waiting."""
         stock, now = self._stock, self._engine.clock.now()
-        if not stock.waiters or stock.creating or now >= item.brisk_until or not self.is_clean(item):
+        if not stock.waiters or stock.creating or stock.excess or now >= item.brisk_until:
+            return False
+        if not self.is_clean(item):
             return False
         if stock.pass_on(item, now):
             if not stock.waiters:

@@ -41,6 +41,7 @@ class Stock(Generic[T]):
         "passing",
         "peak",
         "refilling",
+        "replacements",
         "retiring",
         "sessions",
         "target",
@@ -54,6 +55,7 @@ class Stock(Generic[T]):
         self.max_size = max_size
         self.generation = 0
         self.refilling = False
+        self.replacements = 0  # clients that came in the place of retiring ones, while there is no refill
         self.observed = False  # every lookup of a session takes the full look, for the log
         self.peak = peak
         self.items: dict[int, Item[T]] = {}
@@ -241,6 +243,8 @@ class Stock(Generic[T]):
             return "invalid"
         if item.hooks.generation != self.generation:
             return "generation"
+        if self.excess > 0:
+            return "surplus"
         return "lifetime" if now >= item.lives_until else None
 
     def put(self, item: Item[T]) -> str | None:
@@ -249,6 +253,8 @@ class Stock(Generic[T]):
             return "surplus"
         self.passing.pop(item, None)
         (self.idle if item.warm else self.unwarmed).append(item)
+        if self.retiring and not self.refilling:
+            self.replacements += 1
         return None
 
     def retire(self, item: Item[T]) -> None:
@@ -259,17 +265,23 @@ class Stock(Generic[T]):
     def replaced(self) -> Iterator[Item[T]]:
         """Take out the retiring clients that are not needed any more, each of them now closing.
 
-        One is given up before its replacement comes only where there is no room for both, and only one at a time.
+        With refill, all above the target; without, as many as came in their place. One is given up before its
+        replacement comes only where there is no room for both, and only one at a time.
         """
-        while self.retiring and (self.stocked + len(self.retiring) > self.target or self._must_break()):
+        while self.retiring:
+            above = self.stocked + len(self.retiring) > self.target
+            if not (above or self.replacements or self._must_break()):
+                return
+            self.replacements = max(0, self.replacements - 1)
             item = self.retiring.popleft()
             self.passing[item] = ItemState.CLOSING
             yield item
+        self.replacements = 0
 
-    def surplus(self) -> Iterator[Item[T]]:
-        """Take out the idle clients above the target, the longest idle first, each of them now closing."""
-        while self.stocked > self.target and (self.unwarmed or self.idle):
-            item = (self.unwarmed or self.idle).popleft()
+    def surplus(self, target: float) -> Iterator[Item[T]]:
+        """Take out the idle clients above a target or `max_size`, the longest idle first, each of them now closing."""
+        while (self.stocked > target or self.excess > 0) and (self.unwarmed or self.retiring or self.idle):
+            item = (self.unwarmed or self.retiring or self.idle).popleft()
             self.passing[item] = ItemState.CLOSING
             yield item
 
@@ -285,7 +297,10 @@ class Stock(Generic[T]):
     @property
     def goal(self) -> int:
         """Clients that should be idle: the target, or without refill as many as were there before some retired."""
-        return self.target if self.refilling else min(self.target, len(self.idle) + len(self.retiring))
+        if self.refilling:
+            return self.target
+        staying = self.stocked - sum(attempt.waiter is not None for attempt in self.checking)
+        return min(self.target, staying + len(self.retiring))
 
     @property
     def is_short(self) -> bool:
@@ -309,6 +324,14 @@ class Stock(Generic[T]):
             return float("inf")
         # A creation whose client is made and warming is one client, not two.
         return self.max_size - len(self.items) - len(self.creating) + len(self.warming)
+
+    @property
+    def excess(self) -> int:
+        """Clients above `max_size`, those being closed left out."""
+        if self.max_size is None or len(self.items) <= self.max_size:
+            return 0
+        closing = sum(state is ItemState.CLOSING for state in self.passing.values())
+        return len(self.items) - closing - self.max_size
 
     @property
     def owned(self) -> int:
