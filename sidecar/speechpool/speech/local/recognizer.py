@@ -26,6 +26,7 @@ _SILENCE_MS = range(100, 5001)
 _DEFAULT_SILENCE_MS = 500  # OpenAI's turn detection, silence_duration_ms
 _MAX_PHRASES = 500  # Azure Speech's bound for a phrase list
 _MAX_SENTENCES = 500  # pocketsphinx builds 1,000 sentences of 6 words in 0.6 s, 5,000 in 21 s (measured)
+_MAX_ENTRY_WORDS = 50  # guess: a sentence said in one breath; a hint is one word to the decoder
 _MAX_HINT_CHARACTERS = 20_000
 
 
@@ -187,11 +188,11 @@ class LocalRecognizer(WorkerClient[LocalRecognizing]):
                 param="phrases",
                 code="phrases_with_grammar",
             )
-        _check_size("phrases", options.phrases, _MAX_PHRASES)
-        _check_size("grammar", options.grammar, _MAX_SENTENCES)
+        _check_entries("phrases", options.phrases, _MAX_PHRASES)
+        _check_entries("grammar", options.grammar, _MAX_SENTENCES)
 
 
-def _check_size(param: str, entries: tuple[str, ...], most: int) -> None:
+def _check_entries(param: str, entries: tuple[str, ...], most: int) -> None:
     if len(entries) > most:
         raise InvalidInput(f"{param} has {len(entries)} entries; at most {most}", param=param, code="too_many_entries")
     characters = sum(map(len, entries))
@@ -199,3 +200,10 @@ def _check_size(param: str, entries: tuple[str, ...], most: int) -> None:
         raise InvalidInput(
             f"{param} has {characters} characters; at most {_MAX_HINT_CHARACTERS}", param=param, code="too_long"
         )
+    for number, entry in enumerate(entries, start=1):
+        if not any(map(str.isalnum, entry)):
+            raise InvalidInput(f"{param} entry {number} has no words", param=param, code="no_words")
+        if len(entry.split()) > _MAX_ENTRY_WORDS:
+            raise InvalidInput(
+                f"{param} entry {number} has more than {_MAX_ENTRY_WORDS} words; cut it", param=param, code="too_long"
+            )
