@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from speechpool.errors import SettingsError
+
 from .ages import Ages
 from .circuit import Circuit, Pace
 from .clock import NEVER, Clock
@@ -41,6 +43,9 @@ class Engine(Generic[T]):
         on_event: Told of everything worth counting; its failures are logged and do no harm.
         clock: Seconds, never going back; the running loop's time by default.
         rng: Source of jitter.
+
+    Raises:
+        SettingsError: The name is no text, or empty.
     """
 
     __slots__ = (
@@ -82,6 +87,8 @@ class Engine(Generic[T]):
         clock: Callable[[], float] | None,
         rng: random.Random | None,
     ) -> None:
+        if not isinstance(name, str) or not name:
+            raise SettingsError(f"name must be a text that is not empty, got a {type(name).__name__}")
         self.pool = pool
         self.name = name
         self.settings = settings
