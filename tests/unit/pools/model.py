@@ -239,6 +239,7 @@ class Model:
         if self._failures:
             raise self._failures.pop()
         snapshot = self.pool.snapshot()
+        self._largest_bound = max(self._largest_bound, snapshot["max_size"] or math.inf)
         self._check_books(snapshot)
         self._check_waiting(snapshot)
         self._check_clients()
@@ -280,13 +281,12 @@ class Model:
         inside = sum(items.values()) - items["creating"] - items["closing"]
         assert inside == len(self.world.open), f"{items} but open are {self.world.open}"
         assert snapshot["metrics"]["items_made"] == len(self.world.made)
-        owned = len(set(self.owners()))
-        assert items["out"] + items["leased"] + items["expired"] == owned, (
-            f"{items} but owned are {list(self.owners())}"
-        )
+        owned = set(self.owners())
+        perhaps = {session.client for session in self.sessions.values() if self.may_have_lost(session)}
+        out = items["out"] + items["leased"] + items["expired"]
+        assert len(owned - perhaps) <= out <= len(owned), f"{items} but owned are {owned}"
         assert snapshot["warm_pool_size"] == snapshot["metrics"]["warm_pool_size"] == items["idle"]
         assert snapshot["active_sessions"] == snapshot["metrics"]["active_sessions"] <= len(self.sessions)
-        self._largest_bound = max(self._largest_bound, snapshot["max_size"] or math.inf)
         assert sum(items.values()) <= self._largest_bound
 
     def _check_order(self) -> None:
