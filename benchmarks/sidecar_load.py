@@ -31,7 +31,7 @@ PCM_BYTES_PER_SECOND = 48_000
 
 async def listen(socket: Path, text: str, start: float) -> tuple[int, float]:
     """Play one utterance as a telephone would, a frame each 20 ms; (late frames, seconds played)."""
-    wire = await Wire.open(socket)
+    wire = await Wire.open(socket, read_ahead_bytes=PCM_BYTES_PER_SECOND)
     with contextlib.closing(wire):
         await asyncio.sleep(start)
         body = {"model": "local", "voice": "alloy", "input": text, "response_format": "pcm"}

@@ -22,8 +22,8 @@ class Wire:
         self.writer = writer
 
     @classmethod
-    async def open(cls, socket: Path) -> "Wire":
-        return cls(*await asyncio.open_unix_connection(str(socket), limit=1 << 20))
+    async def open(cls, socket: Path, *, read_ahead_bytes: int = 1 << 20) -> "Wire":
+        return cls(*await asyncio.open_unix_connection(str(socket), limit=read_ahead_bytes))
 
     async def post(self, path: str, body: dict[str, object]) -> dict[str, str]:
         """Send a request; the reply's headers, lower case, `:status` among them."""
