@@ -316,6 +316,16 @@ async def test_cancel_overtakes_the_audio_that_waits(client):
     assert client.is_ready
 
 
+async def test_cancel_overtakes_even_the_beginning(client):
+    os.kill(client.pid, signal.SIGSTOP)
+    recognizing = client.recognize(RecognitionOptions())
+    cancelling = asyncio.ensure_future(recognizing.cancel())
+    await asyncio.sleep(0)
+    os.kill(client.pid, signal.SIGCONT)
+    await cancelling
+    assert client.is_ready
+
+
 async def test_a_second_recognition_at_once_is_refused(client):
     recognizing = client.recognize(RecognitionOptions())
     with pytest.raises(EngineFailed, match="in use"):

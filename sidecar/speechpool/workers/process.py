@@ -60,7 +60,7 @@ class WorkerProcess(asyncio.Protocol):
         self._closing = False
         self._reaping = False
         self._greeting: bytes | None = None
-        self._changed = asyncio.Event()  # ready or reaped
+        self._changed = asyncio.Event()  # ready, hung up or reaped
         self._writable = asyncio.Event()
         self._writable.set()
         self._exit_callbacks: list[Callable[[], None]] = []
@@ -127,11 +127,15 @@ class WorkerProcess(asyncio.Protocol):
                 to stderr), or was not ready in time.
         """
         connection = self._spawn()
+        made = False
         try:
             async with asyncio.timeout(timeout_seconds):
                 await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=connection)
+                made = True
                 await self._wait_ready()
         except BaseException as error:
+            # uvloop closes the transport of a cancelled connection without telling its protocol.
+            self._connected = self._connected and made
             await self._kill_and_reap()
             connection.close()  # the transport's by now, unless the cancellation came before it
             if isinstance(error, TimeoutError):
@@ -169,7 +173,9 @@ class WorkerProcess(asyncio.Protocol):
         return ours
 
     async def _wait_ready(self) -> None:
-        await self._changed.wait()
+        while self._greeting is None and self._process is not None and self._process.poll() is None:
+            self._changed.clear()
+            await self._changed.wait()
         if self._greeting is None:
             reason = f"worker {self._name} {self.state} before it was ready"
             raise WorkerDied(": ".join(filter(None, (reason, self._stderr_last_line()))))
@@ -221,29 +227,32 @@ class WorkerProcess(asyncio.Protocol):
         Args:
             timeout_seconds: How long it may take to end by itself; > 0.
         """
-        self._closing = True
-        if self._transport is not None:
-            self._transport.abort()
-        self._writable.set()
+        self._hang_up()
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._wait_reaped()
+                await self._wait_ended()
         except TimeoutError:
             await self._kill_and_reap()
         except asyncio.CancelledError:
             self.kill()
             raise
 
-    async def _kill_and_reap(self) -> None:
+    def _hang_up(self) -> None:
         self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._writable.set()
+
+    async def _kill_and_reap(self) -> None:
+        self._hang_up()
         self.kill()
         with contextlib.suppress(TimeoutError):  # the timer goes on looking
             async with asyncio.timeout(_KILLED_SECONDS):
-                await self._wait_reaped()
+                await self._wait_ended()
 
-    async def _wait_reaped(self) -> None:
+    async def _wait_ended(self) -> None:
         self._reap()
-        while self._process is not None and self._process.poll() is None:
+        while self._connected or (self._process is not None and self._process.poll() is None):
             self._changed.clear()
             await self._changed.wait()
 
@@ -296,6 +305,7 @@ class WorkerProcess(asyncio.Protocol):
         """The process ended, is ending, or broke the protocol: nothing more comes from it."""
         was_alive = self.alive
         self._connected = False
+        self._changed.set()
         self._writable.set()
         self._reap(kill_after_seconds=_EXIT_GRACE_SECONDS)
         if was_alive:

@@ -92,6 +92,8 @@ class WorkerStream(Generic[E]):
 
     def hear(self, kind: int, payload: bytes) -> None:
         """Take a frame from the worker."""
+        if self._ended:
+            return  # the answer to a cancellation that crossed the end
         if kind == Tell.ENDED:
             self._end(None)
         elif kind == Tell.REFUSED:

@@ -42,8 +42,11 @@ def main(channel: Channel, arguments: list[str]) -> None:
     channel.ready()
     while True:
         stream, kind, payload = inbox.next()
+        out = _Outlet(channel, stream)
         if kind == Ask.RECOGNIZE:
-            _recognize(_Outlet(channel, stream), inbox, sphinx, unpack(payload))
+            _recognize(out, inbox, sphinx, unpack(payload))
+        elif kind == Ask.CANCEL:  # it overtook even the beginning; or came after the end, and then nobody listens
+            out.end()
 
 
 class _Outlet:
