@@ -306,7 +306,7 @@ class Recognizing(Protocol):
         """Force the current segment to its `Final` now; audio may follow."""
 
     async def finish(self) -> None:
-        """No more audio: the last `Final` comes, then iteration ends."""
+        """No more audio: the last `Final` comes, if there was speech since the one before, then iteration ends."""
 
     async def cancel(self) -> None:
         """Stop now; iteration ends without error and without a further event. Safe when already ended."""
