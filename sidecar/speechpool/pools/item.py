@@ -52,7 +52,7 @@ class Item(Generic[T]):
         "lookups_seen",
         "made_at",
         "orphaned",
-        "plain",
+        "plain_until",
         "proved_at",
         "resource",
         "session",
@@ -70,12 +70,12 @@ class Item(Generic[T]):
         self.resource = resource
         self.key = id(resource)
         self.hooks = hooks
-        self.survey()
         self.fit = True
         self.dead = False
+        self.lives_until = float("inf")
+        self.survey()
         self.made_at = self.proved_at = self.idle_since = self.used_at = self.granted_at = now
         self.jitter = jitter
-        self.live_until(float("inf"))
         self.uses = 0
         self.warm = True
         self.warm_failures = 0
@@ -98,15 +98,15 @@ class Item(Generic[T]):
 
         Done when it is made and when it is warm, so that handing it out and back need not ask again.
         """
-        default = self.hooks.are_default
-        self.looks = not default or hasattr(self.resource, "is_ready")
-        self.wipes = hasattr(self.resource, "clear_session_state")
-        self.plain = not self.looks and not self.wipes
+        self.looks = not self.hooks.are_default or _has(self.resource, "is_ready")
+        self.wipes = _has(self.resource, "clear_session_state")
+        self.live_until(self.lives_until)
 
     def live_until(self, when: float) -> None:
-        """Set the end of its life; until then a client with the default hooks takes the short way back."""
+        """Set the end of its life; until then a client with default hooks, or none, takes a shorter way back."""
         self.lives_until = when
         self.brisk_until = when if self.fit and self.hooks.are_default else -float("inf")
+        self.plain_until = -float("inf") if self.looks or self.wipes else self.brisk_until
 
     def set_swift(self, *, observed: bool) -> None:
         """Set how much a session's lookup must look at: 2 nothing, 1 `is_ready` alone, 0 everything."""
@@ -118,7 +118,7 @@ class Item(Generic[T]):
     def spoil(self) -> None:
         """Keep the fast paths from handing it out or stocking it again."""
         self.fit = False
-        self.brisk_until = -float("inf")
+        self.brisk_until = self.plain_until = -float("inf")
         self.swift = 0
 
 
@@ -160,3 +160,10 @@ class Waiter(Generic[T]):
     def fail(self, error: BaseException, outcome: str) -> None:
         """End the wait with an error; `outcome` is the counter it falls under."""
         raise NotImplementedError
+
+
+def _has(resource: object, name: str) -> bool:
+    try:
+        return hasattr(resource, name)
+    except Exception:  # noqa: BLE001  # a property that raises is there, and is asked again when it matters
+        return True

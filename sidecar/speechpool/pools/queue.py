@@ -33,37 +33,42 @@ class Queue(Generic[T]):
     def __init__(self, engine: "Engine[T]") -> None:
         self._engine = engine
         self._stock = engine.stock
+        self._clock = engine.clock
+        self._stats = engine.stats
         self.flights: dict[Hashable, Flight[T]] = {}
 
     def at_once(self, session: Hashable) -> tuple[Item[T], AllocationTier] | None:
         """The session's client, or an idle one that needs no more than a look; None if the caller has to wait."""
         engine, stock, idle = self._engine, self._stock, self._stock.idle
-        if session is not None:
+        if session is not None and (session in stock.sessions or stock.expired):
             held = engine.sessions.lookup(session)
             if held is not None:
                 held.lookups += 1
                 if stock.observed:
                     logger.debug("[%s] Acquired DEDICATED resource for session %s...", engine.name, str(session)[:8])
                 return held, AllocationTier.DEDICATED
-        now = engine.clock.now()
-        if now >= engine.clock.due:
+        now = self._clock.now()
+        if now >= self._clock.due:
             engine.tend(now)
         engine.sizer.arrivals.append(now)
         if not idle or stock.waiters or (idle[-1].looks and not engine.maker.is_sound(idle[-1], now)):
             return None
         item = idle.pop()
         stock.own(item, session, now)
-        engine.stats.warm += 1
+        self._stats.warm += 1
         if len(idle) < engine.mark:
             engine.follow_up(item, now)
         return item, AllocationTier.WARM
 
-    async def wait(self, session: Hashable, timeout: float | None) -> tuple[Item[T], AllocationTier]:
+    async def wait(
+        self, session: Hashable, timeout: float | None, began: float | None = None
+    ) -> tuple[Item[T], AllocationTier]:
         """Wait for a client; its owner is registered when this returns.
 
         Args:
             session: The session it is for, or None.
             timeout: Seconds; None for `acquire_timeout`; 0 or less takes what is idle or nothing.
+            began: When the caller came, if not now.
 
         Raises:
             PoolTimeout: No client in time.
@@ -72,7 +77,9 @@ class Queue(Generic[T]):
             SessionReleased: The session was released while waiting.
             Exception: The factory's, if this caller's own creation failed.
         """
-        stats, began = self._engine.stats, self._engine.clock.now()
+        stats = self._stats
+        if began is None:
+            began = self._clock.now()
         try:
             ticket = self._enqueue(session, timeout, began)
         except PoolTimeout:
@@ -97,10 +104,10 @@ class Queue(Generic[T]):
         if ticket.flight is not None:
             self._land(ticket, ticket.flight, item)
         if waits:
-            stats.waited(self._engine.clock.now() - began)
+            stats.waited(self._clock.now() - began)
         stats.allocated(tier)
         if self._engine.noted:
-            self._engine.note(item, tier, self._engine.clock.now())
+            self._engine.note(item, tier, self._clock.now())
         return item, tier
 
     def end_waits(self, now: float) -> float:
@@ -142,7 +149,7 @@ class Queue(Generic[T]):
             raise ValueError(f"timeout must be a number of seconds or None, got {seconds!r}")
         self._admit(session, seconds)
         deadline = NEVER if seconds is None else now + seconds
-        ticket: Ticket[T] = Ticket(self._engine.clock.loop().create_future(), deadline, seconds)
+        ticket: Ticket[T] = Ticket(self._clock.loop().create_future(), deadline, seconds)
         self._join(session, ticket)
         self._engine.idle_limit = 0
         if not self._stock.stuck:

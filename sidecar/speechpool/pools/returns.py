@@ -46,7 +46,7 @@ class Returns(Generic[T]):
         if resource is None:
             return None
         item = self._stock.out.get(id(resource))
-        if item is not None and not discard and self._pass_on(item):
+        if item is not None and not discard and self._at_once(item):
             return None
         item = self._stock.holds(resource)
         if item is None and resource not in self.remembered:
@@ -79,16 +79,27 @@ class Returns(Generic[T]):
             return False
         return True
 
-    def _pass_on(self, item: Item[T]) -> bool:
-        """Hand a client straight to who waits longest; False if more is to be done than a reset without waiting."""
-        stock, now = self._stock, self._engine.clock.now()
-        if not stock.waiters or stock.creating or stock.excess or now >= item.brisk_until:
+    def _at_once(self, item: Item[T]) -> bool:
+        """Give a client to who waits longest, or lay it down; False if more is to be done than a reset without waiting.
+
+        Creations under way, and a bound that was lowered, need the whole way.
+        """
+        engine, stock, now = self._engine, self._stock, self._engine.clock.now()
+        if item.begun is not NOT_BEGUN:
+            return False  # the pool's own short way came as far as a reset that is not over
+        room = len(stock.idle) < engine.idle_limit
+        if not (room or (stock.waiters and not stock.creating and not stock.excess)) or now >= item.brisk_until:
             return False
-        if not self.is_clean(item):
+        if now >= item.plain_until and not self.is_clean(item):
             return False
+        if room:
+            del stock.out[item.key]
+            item.idle_since = now
+            stock.idle.append(item)
+            return True
         if stock.pass_on(item, now):
             if not stock.waiters:
-                self._engine.note_levels(now)
+                engine.note_levels(now)
             return True
         item.begun = None
         return False

@@ -118,7 +118,7 @@ class Sessions(Generic[T]):
         now = engine.clock.now()
         if len(stock.idle) >= engine.idle_limit or now >= item.brisk_until:
             return False
-        if not (item.plain or engine.returns.is_clean(item)):
+        if now >= item.plain_until and not engine.returns.is_clean(item):
             return False  # `turn_in` goes on with what was begun
         del stock.sessions[session]
         item.session = None

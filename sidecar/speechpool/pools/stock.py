@@ -226,10 +226,14 @@ class Stock(Generic[T]):
         waiter = self.head()
         if waiter is None:
             return False
-        del self.out[item.key]
         if waiter.attempt is not None:
             self._tie(None, waiter)
-        self.own(item, waiter.session, now)
+        if waiter.session is None:
+            item.uses += 1  # it stays out, with another owner
+            item.granted_at = item.used_at = now
+        else:
+            del self.out[item.key]
+            self.own(item, waiter.session, now)
         waiter.give(item, AllocationTier.COLD)
         return True
 

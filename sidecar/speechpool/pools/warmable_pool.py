@@ -86,7 +86,7 @@ class WarmableResourcePool(Generic[T]):
         stock = self._engine.stock
         self._idle, self._out, self._sessions, self._waiters = stock.idle, stock.out, stock.sessions, stock.waiters
         self._arrivals, self._stats = self._engine.sizer.arrivals, self._engine.stats
-        self._clock = self._engine.clock
+        self._clock, self._queue = self._engine.clock, self._engine.queue
 
     # --- life
 
@@ -150,19 +150,23 @@ class WarmableResourcePool(Generic[T]):
             Exception: The factory's, if this caller's own creation failed.
         """
         # What `Queue.at_once` does, without its calls: they cost as much as all of this.
-        engine, idle = self._engine, self._idle
-        now = self._clock.now()
-        if now >= self._clock.due:
-            engine.tend(now)
+        idle, clock = self._idle, self._clock
+        now = clock.now()
+        if now >= clock.due:
+            self._engine.tend(now)
         self._arrivals.append(now)
-        if not idle or self._waiters or (idle[-1].looks and not engine.maker.is_sound(idle[-1], now)):
-            return (await engine.queue.wait(None, timeout))[0].resource
+        if not idle:
+            return (await self._queue.wait(None, timeout, now))[0].resource
         item = idle.pop()
+        # Somebody waits beside an idle client only while clients are being checked, and then all of them look.
+        if item.looks and (self._waiters or not self._engine.maker.is_sound(item, now)):
+            idle.append(item)
+            return (await self._queue.wait(None, timeout, now))[0].resource
         self._out[item.key] = item
         item.uses += 1
         self._stats.warm += 1
-        if len(idle) < engine.mark:
-            engine.follow_up(item, now)
+        if len(idle) < self._engine.mark:
+            self._engine.follow_up(item, now)
         return item.resource
 
     async def release(self, resource: T | None, *, discard: bool = False) -> None:
@@ -174,16 +178,17 @@ class WarmableResourcePool(Generic[T]):
             resource: The client.
             discard: Close it: it is broken.
         """
-        engine, key = self._engine, id(resource)
-        item = self._out.get(key)
-        if item is not None and not discard and len(self._idle) < engine.idle_limit:
-            now = self._clock.now()
-            if now < item.brisk_until and (item.plain or engine.returns.is_clean(item)):
-                del self._out[key]
-                item.idle_since = now
-                self._idle.append(item)
-                return
-        rest = engine.returns.release(resource, discard=discard)
+        idle, key = self._idle, id(resource)
+        item = self._out.pop(key, None)
+        if item is not None:
+            if len(idle) < self._engine.idle_limit and not discard:
+                now = self._clock.now()
+                if now < item.plain_until or (now < item.brisk_until and self._engine.returns.is_clean(item)):
+                    item.idle_since = now
+                    idle.append(item)
+                    return
+            self._out[key] = item  # there is more to do
+        rest = self._engine.returns.release(resource, discard=discard)
         if rest is not None:
             # The pool's own task goes on if this caller is cancelled.
             await asyncio.shield(rest)
@@ -225,9 +230,8 @@ class WarmableResourcePool(Generic[T]):
                     return held.dedicated
             except Exception:  # noqa: BLE001  # whatever the client's property raises, the full look decides
                 held.swift = 0
-        queue = self._engine.queue
         session = session_id if session_id and self._engine.settings.session_awareness else None
-        item, tier = queue.at_once(session) or await queue.wait(session, timeout)
+        item, tier = self._queue.at_once(session) or await self._queue.wait(session, timeout)
         if item.begun_by_lease:
             item.begun_by_lease = False  # from now on it is this caller who ends the session
             item.set_swift(observed=self._engine.stock.observed)

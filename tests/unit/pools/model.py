@@ -169,7 +169,7 @@ class Model:
 
     async def hang_up(self, session_id: str) -> None:
         """End a session by its name, whether or not it has its client yet."""
-        session, flights = self._end(session_id)
+        session, flights = self.sessions.pop(session_id, None), self._hang_up_flights(session_id)
         found = await self.pool.release_for_session(session_id)
         assert found or not flights
         assert found or session is None or self.may_have_lost(session)
@@ -177,15 +177,16 @@ class Model:
 
     async def hang_up_by_client(self, session_id: str) -> None:
         """End a session by giving back its client as if it were anonymous."""
-        session, _ = self._end(session_id)
+        session = self.sessions.pop(session_id, None)
         if session is not None:
+            self._hang_up_flights(session_id)
             await self.pool.release(session.client)
 
-    def _end(self, session_id: str) -> tuple[Session | None, list[Ask]]:
+    def _hang_up_flights(self, session_id: str) -> list[Ask]:
         flights = self.flights(session_id)
         for ask in flights:
             ask.hung_up = True
-        return self.sessions.pop(session_id, None), flights
+        return flights
 
     def lease_ended(self, ask: Ask) -> None:
         """A lease's block was left."""

@@ -33,6 +33,7 @@ class Scenario:
     before: Act | None = None
     bystanders: tuple[Act, ...] = ()
     prepared: bool = True
+    leaves_no_session: bool = False  # if the victim was cancelled
 
 
 async def use(client: Client, name: str) -> None:
@@ -72,6 +73,11 @@ async def session_lookup(pool: Pool, world: World) -> None:
     client, _ = await pool.acquire_for_session("s1")
     assert client.closes == 0
     await asyncio.sleep(0)
+
+
+async def session_acquire(pool: Pool, world: World) -> None:
+    """Nothing but the acquire: who is cancelled in it begins no session."""
+    await pool.acquire_for_session("s1")
 
 
 async def bystander_lookup(pool: Pool, world: World) -> None:
@@ -194,6 +200,12 @@ SCENARIOS = {
     ),
     "session": Scenario(victim=session_turn, settings={"session_awareness": True}, dials=SLOW),
     "recycled session": Scenario(victim=session_turn, settings=STOCK | HOOKS | {"recycle_sessions": True}, dials=SLOW),
+    "session flight, only caller": Scenario(
+        victim=session_acquire, settings={"session_awareness": True}, dials=SLOW, leaves_no_session=True
+    ),
+    "session flight, served by another's release": Scenario(
+        victim=session_acquire, settings=FULL, dials=SLOW, bystanders=(hold_all,), leaves_no_session=True
+    ),
     "session flight, first caller": Scenario(
         victim=session_lookup, settings={"session_awareness": True}, dials=SLOW, bystanders=(bystander_lookup,) * 2
     ),
@@ -253,6 +265,7 @@ async def play(scenario: Scenario, loop: Any, cancel_before: int) -> bool:
     loop.before_step = None
     hit = any(hits)
     assert victim.cancelled() == hit, f"{victim} swallowed its cancellation"
+    assert not (hit and scenario.leaves_no_session and pool.active_sessions), "a session nobody has"
     await asyncio.gather(*bystanders)
     await aftermath(pool, world)
     return hit

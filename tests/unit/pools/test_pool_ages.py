@@ -219,6 +219,27 @@ async def test_check_waits_for_checks_that_wait():
         assert await pool.check() == 1
 
 
+async def test_a_client_that_raises_from_the_beginning_is_never_handed_out_as_warm():
+    class Broken:
+        closes = 0
+
+        @property
+        def is_ready(self):
+            raise RuntimeError("gone")
+
+        def close(self):
+            Broken.closes += 1
+
+    pool = WarmableResourcePool(factory=Broken, name="pool", warm_pool_size=2, session_awareness=True)
+    await pool.prepare()
+    _, tier = await pool.acquire_for_session("s1")
+
+    assert tier.value == "cold"
+    assert pool.snapshot()["metrics"]["checks_failed"] == 2
+    await pool.shutdown()
+    assert Broken.closes == pool.snapshot()["metrics"]["items_made"]
+
+
 async def test_a_client_that_raises_when_asked_is_not_ready():
     class Odd:
         broken = False

@@ -167,7 +167,10 @@ async def test_a_call_longer_than_the_max_age_keeps_its_client():
         pool.session("s1") as lease,
     ):
         await asyncio.sleep(45 * 60)
+        active = pool.active_sessions
+        await asyncio.sleep(2 * 3600)
 
+        assert active == 1
         assert await pool.acquire_for_session("s1") == (lease.resource, DEDICATED)
         assert lease.resource.closes == lease.resource.resets == 0
 
