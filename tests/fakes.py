@@ -19,6 +19,7 @@ from speechpool.speech.engine import (
     EngineCapabilities,
     Final,
     LostCallback,
+    Measurement,
     Partial,
     RecognitionEvent,
     RecognitionOptions,
@@ -27,7 +28,9 @@ from speechpool.speech.engine import (
     SpeechEnded,
     SpeechEvent,
     SpeechStarted,
+    StaleCallback,
     SynthesisProfile,
+    UseReport,
     Utterance,
     Viseme,
     Voice,
@@ -105,6 +108,10 @@ class FakeEngine:
     reset_error: SpeechError | None = None
     single_use_recognizers: bool = False
     word_boundaries: bool = True
+    report: UseReport = field(default_factory=UseReport)  # of every use
+    problem_text: str | None = None
+    stale_callbacks: list[StaleCallback] = field(default_factory=list)
+    measured: Sequence[Measurement] = ()
     faults: list[Fault] = field(default_factory=list)  # one is taken by each utterance or recognition
     clients: "list[FakeClient]" = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -146,6 +153,16 @@ class FakeEngine:
         if self.open_error:
             raise self.open_error
         self.opened += 1
+
+    @property
+    def problem(self) -> str | None:
+        return self.problem_text
+
+    def on_stale(self, callback: StaleCallback) -> None:
+        self.stale_callbacks.append(callback)
+
+    def measurements(self) -> Sequence[Measurement]:
+        return self.measured
 
     async def close(self) -> None:
         self.closed += 1
@@ -310,6 +327,7 @@ class FakeSpeaking:
         self._canceled = asyncio.Event()
         self._events = self._make()
         self.is_done = False
+        self.report = client.engine.report
 
     def __aiter__(self) -> AsyncIterator[SpeechEvent]:
         return self._events
@@ -387,6 +405,7 @@ class FakeRecognizing:
         self._canceled = asyncio.Event()
         self._changed = asyncio.Event()
         self._pending: list[tuple[str, bytes]] = []
+        self.report = client.engine.report
         self._events = self._hear()
         self._now = self._start = self._silence = 0.0
         self._words: list[RecognizedWord] = []

@@ -25,6 +25,7 @@ __all__ = [
     "EngineFactory",
     "Final",
     "LanguageMode",
+    "Measurement",
     "Partial",
     "RecognitionClient",
     "RecognitionEvent",
@@ -33,11 +34,15 @@ __all__ = [
     "RecognizedWord",
     "Recognizing",
     "Speaking",
+    "SpeakingPieces",
     "SpeechEnded",
     "SpeechEvent",
     "SpeechStarted",
+    "StaleCallback",
+    "StreamingSynthesisClient",
     "SynthesisClient",
     "SynthesisProfile",
+    "UseReport",
     "Utterance",
     "Viseme",
     "Voice",
@@ -61,9 +66,11 @@ class SynthesisProfile:
 
     Args:
         format: The format of the audio that the client makes.
+        text_streaming: Whether its clients take text piece by piece (`StreamingSynthesisClient`).
     """
 
     format: AudioFormat
+    text_streaming: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +122,10 @@ class RecognitionOptions:
         words: Whether `Final.words` is wanted.
         partials: Whether `Partial` events are wanted.
         segmentation_silence_ms: Silence that ends a segment, 100 to 5000 ms; None for the engine's own.
+        segmentation_maximum_ms: The longest segment, 20,000 to 70,000 ms; None for the engine's own.
+        segmentation_strategy: "Default", "Time" or "Semantic"; None for the engine's own.
+        start_sensitivity: How readily speech is taken to have begun: "low", "medium" or "high"; None for the engine's
+            own.
     """
 
     language: str | None = None
@@ -123,6 +134,9 @@ class RecognitionOptions:
     words: bool = False
     partials: bool = True
     segmentation_silence_ms: int | None = None
+    segmentation_maximum_ms: int | None = None
+    segmentation_strategy: str | None = None
+    start_sensitivity: str | None = None
 
 
 # --- what comes back -----------------------------------------------------------------------------------------------
@@ -229,6 +243,23 @@ class Final:
 RecognitionEvent = SpeechStarted | SpeechEnded | Partial | Final
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseReport:
+    """How a client served one use, as far as is known; complete once the use has ended.
+
+    Args:
+        was_warm: Whether it rode a connection that was open before it began. True until something else is known.
+        connect_seconds: How long it waited for a connection of its own; 0 where it was warm.
+        endpoint: Which endpoint served it, for people; None where an engine has none.
+        reference: The engine's own id of the use, for its support; None where it gives none.
+    """
+
+    was_warm: bool = True
+    connect_seconds: float = 0.0
+    endpoint: str | None = None
+    reference: str | None = None
+
+
 # --- clients -------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +312,20 @@ class Speaking(Protocol):
     async def cancel(self) -> None:
         """Stop now, within 50 ms; iteration ends without error, and no audio follows. Safe when already ended."""
 
+    @property
+    def report(self) -> UseReport:
+        """How it was served, as known now."""
+
+
+class SpeakingPieces(Speaking, Protocol):
+    """An utterance whose text comes while it is said."""
+
+    async def write(self, text: str) -> None:
+        """Hand over the next piece; waits while the engine is behind by more than its bound."""
+
+    async def finish(self) -> None:
+        """No more text: the rest of the audio comes, then iteration ends."""
+
 
 class SynthesisClient(Client, Protocol):
     """Makes audio from text; one utterance at a time."""
@@ -290,6 +335,17 @@ class SynthesisClient(Client, Protocol):
 
         Raises:
             EngineFailed: The client is not ready (closed, broken, or still speaking).
+        """
+
+
+class StreamingSynthesisClient(SynthesisClient, Protocol):
+    """Of a profile with `text_streaming`: takes text piece by piece, and speaks before it has all."""
+
+    def speak_pieces(self, utterance: Utterance) -> SpeakingPieces:
+        """Start an utterance whose text comes by `write`; its own `text` is empty. Returns at once.
+
+        Raises:
+            EngineFailed: The client is not ready.
         """
 
 
@@ -310,6 +366,10 @@ class Recognizing(Protocol):
 
     async def cancel(self) -> None:
         """Stop now; iteration ends without error and without a further event. Safe when already ended."""
+
+    @property
+    def report(self) -> UseReport:
+        """How it was served, as known now."""
 
     def __aiter__(self) -> AsyncIterator[RecognitionEvent]:
         """The events, in order."""
@@ -360,10 +420,12 @@ class EngineCapabilities:
         ssml: Whether it takes SSML.
         word_boundaries: Whether it tells word times of what it says.
         visemes: Whether it tells visemes.
-        text_streaming: Whether `Speaking` takes text piece by piece; otherwise text is cut at clauses.
+        text_streaming: Whether profiles may ask for it; otherwise text is cut at clauses.
         phrases: Whether hints are used.
         grammar: Whether a closed set of sentences can be given.
         language_detection: Whether `LanguageMode.DETECT` works.
+        segmentation: Whether the segmentation options and `start_sensitivity` are heeded.
+        phonemes: Whether SSML's `<phoneme alphabet="ipa">` is spoken as written.
     """
 
     output_formats: frozenset[AudioFormat]
@@ -376,6 +438,27 @@ class EngineCapabilities:
     phrases: bool = False
     grammar: bool = False
     language_detection: bool = False
+    segmentation: bool = False
+    phonemes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One number that an engine exports; the metric's name is `speechpool_engine_<name>`.
+
+    Args:
+        name: In the form of Prometheus, with its unit: "warm_misses_total", "native_threads".
+        documentation: One line for people.
+        value: The number now.
+        is_counter: Whether it only ever grows; its name then ends in "_total".
+        labels: Few and bounded; never a session, a text, a key.
+    """
+
+    name: str
+    documentation: str
+    value: float
+    is_counter: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -393,6 +476,16 @@ class Engine(Protocol):
     @property
     def voices(self) -> Sequence[Voice]:
         """The voices it has; known after `open()`."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why no client can be made at present, in a sentence for people, without secrets; None where one can."""
+
+    def on_stale(self, callback: "StaleCallback") -> None:
+        """Call `callback(reason)`, on the loop, each time all clients made before should be replaced one by one."""
+
+    def measurements(self) -> Sequence[Measurement]:
+        """What it exports, as it is now. Never blocks."""
 
     def resolve_voice(self, name: str) -> str:
         """The engine's own name for a voice, by its name or by one of OpenAI's (alloy, ash, …).
@@ -416,6 +509,13 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release what clients do not hold."""
+
+
+class StaleCallback(Protocol):
+    """Called when the clients there are were made with something that has changed since."""
+
+    def __call__(self, reason: str) -> None:
+        """Take note; `reason` is one word for logs and metrics ("credentials"). Must not raise, must not block."""
 
 
 class EngineFactory(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, Self, TypeVar
 
 from speechpool.errors import EngineFailed, InvalidInput, SpeechPoolError
-from speechpool.speech.engine import LostCallback
+from speechpool.speech.engine import LostCallback, UseReport
 from speechpool.speech.local.messages import Ask, Tell, pack, unpack
 from speechpool.workers.process import WorkerProcess
 
@@ -41,6 +41,11 @@ class WorkerStream(Generic[E]):
     def number(self) -> int:
         """The stream's own."""
         return self._number
+
+    @property
+    def report(self) -> UseReport:
+        """A worker has no connection to open: always warm."""
+        return UseReport()
 
     @property
     def ended(self) -> bool:

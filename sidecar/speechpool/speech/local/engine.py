@@ -11,7 +11,9 @@ from speechpool.formats import RAW_CODECS, AudioFormat, Codec
 from speechpool.speech.engine import (
     EngineCapabilities,
     LanguageMode,
+    Measurement,
     RecognitionProfile,
+    StaleCallback,
     SynthesisProfile,
     Voice,
 )
@@ -70,6 +72,18 @@ class LocalEngine:
     def voices(self) -> Sequence[Voice]:
         """One for each language of espeak-ng, and the variants of American English; known after `open()`."""
         return self._voices
+
+    @property
+    def problem(self) -> str | None:
+        """None: what it needs is checked when it opens."""
+        return None
+
+    def on_stale(self, callback: StaleCallback) -> None:
+        """Never calls: nothing that its clients are made with changes."""
+
+    def measurements(self) -> Sequence[Measurement]:
+        """None of its own."""
+        return ()
 
     def resolve_voice(self, name: str) -> str:
         """The voice's own name; takes "de" and "de+f2" too, any language with any variant.
