@@ -31,6 +31,7 @@ class Ask:
     as_lease: bool
     joins: bool = False  # shares a session's client or flight, so it has no place of its own in the queue
     hung_up: bool = False
+    left: bool = False  # its lease's block is over
     task: asyncio.Task[None] | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
     client: Client | None = None
@@ -45,7 +46,7 @@ class Ask:
     @property
     def holding(self) -> bool:
         """A lease that has begun and not ended."""
-        return self.as_lease and self.client is not None and not self.done.is_set()
+        return self.as_lease and self.client is not None and not self.left
 
 
 @dataclass(eq=False)
@@ -131,7 +132,6 @@ class Model:
             try:
                 await ask.done.wait()
             finally:
-                ask.done.set()
                 self.lease_ended(ask)
 
     def granted(self, ask: Ask, client: Client, tier: AllocationTier | None) -> None:
@@ -189,7 +189,8 @@ class Model:
         return flights
 
     def lease_ended(self, ask: Ask) -> None:
-        """A lease's block was left."""
+        """A lease's block was left; told to leave it, its caller still has the client until it runs."""
+        ask.left = True
         session = self.sessions.get(ask.session_id or "")
         if session is None or session.client is not ask.client:
             return

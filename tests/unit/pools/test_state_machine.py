@@ -180,7 +180,6 @@ class PoolMachine(RuleBasedStateMachine):
             ask.task.cancel()
         else:
             ask.done.set()
-            self.model.lease_ended(ask)
         self.settle(rush and not cancelled)
 
     @precondition(lambda self: self.model.held)
