@@ -33,6 +33,7 @@ demo: $(STAMP) ## hear speech made by a warm client, in under a minute
 	@$(BIN)/python examples/demo.py
 
 test: $(STAMP) ## run every test
+	@$(BIN)/python -m tests.integration.browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(STAMP) ## format, lint, types, import contracts, lock file

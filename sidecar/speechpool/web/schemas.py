@@ -87,15 +87,20 @@ def _speech_request(settings: Settings) -> Schema:
         "model": _described(_nullable(_STRING), "Any name; the pool is chosen by format."),
         "voice": voice,
         "response_format": _nullable({"type": "string", "enum": list(RESPONSE_FORMATS), "default": "mp3"}),
-        "speed": _nullable({"type": "number", "minimum": low, "maximum": high, "default": 1.0}),
-        "stream_format": _nullable({"type": "string", "enum": ["audio", "sse"], "default": "audio"}),
+        "speed": _described(
+            _nullable({"type": "number", "minimum": low, "maximum": high, "default": 1.0}), "1 is the voice's own."
+        ),
+        "stream_format": _described(
+            _nullable({"type": "string", "enum": ["audio", "sse"], "default": "audio"}),
+            "sse: the audio in Base64 in server-sent events.",
+        ),
         "instructions": _described(_nullable(_STRING), "Followed where it is the name of one of the voice's styles."),
         "input_type": _nullable({"type": "string", "enum": ["text", "ssml"], "default": "text"}),
         "sample_rate": _described(
             _nullable({"type": "integer", "enum": list(SAMPLE_RATES_HZ)}),
             "Samples a second. 24000, for mulaw and alaw 8000; opus has no 22050 and 44100.",
         ),
-        "session_id": _nullable(SESSION_ID),
+        "session_id": _described(_nullable(SESSION_ID), "The session whose client speaks; it must exist."),
         "pool": _described(_nullable(_STRING), "A pool of GET /v1/pools that makes speech."),
     }
     return _object(properties, optional=tuple(name for name in properties if name != "input"), is_open=True)
@@ -114,15 +119,23 @@ def _transcription_request() -> Schema:
         "model": _described(_STRING, "Any name."),
         "language": _described(_STRING, "As en or en-US; the pool's own where it is absent."),
         "languages[]": _described(texts, "The first that a pool knows."),
-        "response_format": {"type": "string", "enum": ["json", "text", "srt", "verbose_json", "vtt"]},
-        "timestamp_granularities[]": _array({"type": "string", "enum": ["segment", "word"]}),
-        "stream": {"type": "string", "enum": ["true", "false"]},
+        "response_format": {
+            "type": "string",
+            "enum": ["json", "text", "srt", "verbose_json", "vtt"],
+            "default": "json",
+        },
+        "timestamp_granularities[]": _described(
+            _array({"type": "string", "enum": ["segment", "word"]}), "For verbose_json; segments where it is absent."
+        ),
+        "stream": _described(
+            {"type": "string", "enum": ["true", "false"]}, "true: server-sent events, with json or text."
+        ),
         "prompt": _described(_STRING, "Hints: names and words that are likely."),
         "keywords[]": _described(texts, "Hints."),
         "phrases[]": _described(texts, "Hints, one a line."),
         "grammar[]": _described(texts, "The closed set of sentences that can be recognised, one a line."),
         "temperature": _described({"type": "number", "minimum": 0, "maximum": 1}, "Without effect."),
-        "session_id": SESSION_ID,
+        "session_id": _described(SESSION_ID, "The session whose client listens; it must exist."),
         "pool": _described(_STRING, "A pool of GET /v1/pools that recognises."),
     }
     return _object(properties, optional=tuple(name for name in properties if name != "file"), is_open=True)
