@@ -3,9 +3,10 @@
 import pytest
 
 from speechpool.errors import SettingsError
-from speechpool.speech.azure.places import Place, Service, Version, place_of
+from speechpool.speech.azure.failures import Work
+from speechpool.speech.azure.places import Place, place_of
 
-TTS, STT = Service.SYNTHESIS, Service.RECOGNITION
+TTS, STT = Work.SYNTHESIS, Work.RECOGNITION
 
 
 def test_a_public_region_is_left_to_the_sdk() -> None:
@@ -19,7 +20,7 @@ def test_a_public_region_is_left_to_the_sdk() -> None:
 def test_text_streaming_has_an_address_of_its_own_in_a_region() -> None:
     url = "wss://westeurope.tts.speech.microsoft.com/cognitiveservices/websocket/v2"
 
-    assert place_of("westeurope").sdk_arguments(TTS, version=Version.V2) == {"endpoint": url}
+    assert place_of("westeurope").sdk_arguments(TTS, version="v2") == {"endpoint": url}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_a_sovereign_region_is_reached_at_its_own_hosts(region: str, domain: str
     place = place_of(region)
 
     assert place.sdk_arguments(TTS) == {"host": f"wss://{region}.tts.speech.{domain}"}
-    assert place.sdk_arguments("recognition") == {"host": f"wss://{region}.stt.speech.{domain}"}
+    assert place.sdk_arguments(STT) == {"host": f"wss://{region}.stt.speech.{domain}"}
     assert place.voices_url() == f"https://{region}.tts.speech.{domain}/cognitiveservices/voices/list"
 
 

@@ -12,12 +12,12 @@ The SDK takes a region, an endpoint or a host, and each makes other paths of it:
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from urllib.parse import urlsplit
 
 from speechpool.errors import SettingsError
+from speechpool.speech.azure.failures import Work
 
-__all__ = ["REGION_PATTERN", "Place", "Service", "Version", "place_of"]
+__all__ = ["REGION_PATTERN", "Place", "place_of"]
 
 REGION_PATTERN = r"[a-z][a-z0-9]{1,49}"
 """The names of regions: "westeurope", "usgovvirginia", "chinaeast2"."""
@@ -26,24 +26,8 @@ MAX_URL_CHARACTERS = 512
 """A guess far above any address in use."""
 
 
-class Service(StrEnum):
-    """What an endpoint is asked for; each has quotas, containers and so health of its own."""
-
-    SYNTHESIS = "synthesis"
-    RECOGNITION = "recognition"
-
-    @property
-    def prefix(self) -> str:
-        """How Azure abbreviates it in hosts and paths."""
-        return "tts" if self is Service.SYNTHESIS else "stt"
-
-
-class Version(StrEnum):
-    """The protocol of synthesis: whole texts, or texts that come in pieces."""
-
-    V1 = "v1"
-    V2 = "v2"
-
+_PREFIXES = {Work.SYNTHESIS: "tts", Work.RECOGNITION: "stt"}
+"""How Azure abbreviates its services in hosts and paths."""
 
 _SYNTHESIS_PATH = "/cognitiveservices/websocket/"
 _RECOGNITION_PATH = "/speech/universal/v2"
@@ -81,43 +65,42 @@ class Place:
     url: str | None = None
     is_container: bool = False
 
-    def sdk_arguments(self, service: Service | str, *, version: Version | str = Version.V1) -> dict[str, str]:
+    def sdk_arguments(self, work: Work, *, version: str = "v1") -> dict[str, str]:
         """The keyword arguments that tell `SpeechConfig` where to connect; credentials are not among them.
 
         Args:
-            service: What the client is for.
-            version: The protocol of synthesis.
+            work: What the client is for.
+            version: The protocol of synthesis: "v1" for whole texts, "v2" for text that comes in pieces.
         """
-        service = Service(service)
-        if service is Service.SYNTHESIS and version == Version.V2:
-            return {"endpoint": self.upgrade_url(service, version=version)}
+        if work is Work.SYNTHESIS and version != "v1":
+            return {"endpoint": self.upgrade_url(work, version=version)}
         if self.region is not None and not _is_sovereign(self.region):
             return {"region": self.region}
-        base = self._base(service)
+        base = self._base(work)
         if urlsplit(base).path:
-            return {"endpoint": self.upgrade_url(service)}
+            return {"endpoint": self.upgrade_url(work)}
         # An endpoint without a path: the SDK completes it, and tells the service the mode of recognition.
         return {"host" if self.region or self.is_container else "endpoint": base}
 
-    def upgrade_url(self, service: Service, *, version: Version | str = Version.V1) -> str:
+    def upgrade_url(self, work: Work, *, version: str = "v1") -> str:
         """Where the WebSocket of a service is opened, as ws or wss."""
-        path = f"{_SYNTHESIS_PATH}{version}" if service is Service.SYNTHESIS else _RECOGNITION_PATH
-        if self.is_container and service is Service.RECOGNITION:
+        path = f"{_SYNTHESIS_PATH}{version}" if work is Work.SYNTHESIS else _RECOGNITION_PATH
+        if self.is_container and work is Work.RECOGNITION:
             path = "/speech/recognition/conversation/cognitiveservices/v1"
-        return self._base(service) + self._prefix(service) + path
+        return self._base(work) + self._prefix(work) + path
 
     def voices_url(self) -> str:
         """Where the list of voices is, as http or https."""
-        url = self._base(Service.SYNTHESIS) + self._prefix(Service.SYNTHESIS) + _VOICES_PATH
+        url = self._base(Work.SYNTHESIS) + self._prefix(Work.SYNTHESIS) + _VOICES_PATH
         return "http" + url.removeprefix("ws")
 
-    def _base(self, service: Service) -> str:
+    def _base(self, work: Work) -> str:
         if self.region is not None:
-            return f"wss://{self.region}.{service.prefix}.speech.{_domain(self.region)}"
+            return f"wss://{self.region}.{_PREFIXES[work]}.speech.{_domain(self.region)}"
         return self.url or ""
 
-    def _prefix(self, service: Service) -> str:
-        return "" if self.region is not None or self.is_container else f"/{service.prefix}"
+    def _prefix(self, work: Work) -> str:
+        return "" if self.region is not None or self.is_container else f"/{_PREFIXES[work]}"
 
 
 def place_of(text: str, *, container: bool | None = None) -> Place:
