@@ -199,7 +199,7 @@ class TestStopUnderLoad:
         assert not sidecar.socket.exists()
         assert processes_end(processes)
 
-    def test_who_waits_in_the_line_or_reads_nothing_gets_an_error(self, start_sidecar: Start) -> None:
+    def test_who_waits_in_the_line_is_told_and_who_reads_nothing_is_broken_off(self, start_sidecar: Start) -> None:
         sidecar = start_sidecar("--shutdown-timeout", "0.3", config=voices(4, most=4))
 
         with contextlib.ExitStack() as stack, ThreadPoolExecutor(6) as callers:
@@ -208,14 +208,50 @@ class TestStopUnderLoad:
             until(lambda: pool(sidecar)["waiting"] == 6, "six wait")
             processes = sidecar.worker_pids()
             code = sidecar.stop()
-            endings = [caller.exception(PATIENCE_SECONDS) or caller.result().status_code for caller in waiting]
+            endings = [caller.result(PATIENCE_SECONDS) for caller in waiting]
             heard = read_all(speeches)
 
         assert code == 0
-        assert all(end == 503 or isinstance(end, httpx.RemoteProtocolError) for end in endings)
+        assert [reply.status_code for reply in endings] == [503] * 6
+        assert {reply.json()["error"]["code"] for reply in endings} == {"pool_closed"}
         assert heard == [None] * 4
         assert not sidecar.socket.exists()
         assert processes_end(processes)
+
+    async def test_who_waits_on_a_websocket_is_told_and_so_is_who_is_spoken_to(self, start_sidecar: Start) -> None:
+        sidecar = start_sidecar("--shutdown-timeout", "0.3", config=voices(1, most=1))
+
+        async with (
+            unix_connect(str(sidecar.socket), "ws://speechpool/v1/speech/stream") as served,
+            unix_connect(str(sidecar.socket), "ws://speechpool/v1/speech/stream") as waiting,
+        ):
+            await served.send(json.dumps({"type": "speak", "id": "said", "input": LONG, "speed": 0.25}))
+            await asyncio.wait_for(served.recv(), PATIENCE_SECONDS)
+            await waiting.send(json.dumps({"type": "speak", "id": "said", "input": TEXT}))
+            await asyncio.to_thread(until, lambda: pool(sidecar)["waiting"] == 1, "one waits")
+            sidecar.signal(signal.SIGTERM)
+            sidecar.wait_for_log("sidecar stopping")
+            for socket in (served, waiting):
+                told = [json.loads(message) async for message in socket if isinstance(message, str)]
+                assert told[-1]["type"] == "error"
+                assert (told[-1]["id"], told[-1]["error"]["code"]) == ("said", "pool_closed")
+                assert socket.close_code == 1001
+
+        assert sidecar.wait() == 0
+
+    def test_a_session_that_waits_for_its_client_is_told(self, start_sidecar: Start) -> None:
+        sidecar = start_sidecar("--shutdown-timeout", "0.3", config=voices(1, most=1))
+
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as callers:
+            begun(sidecar, 1, stack)
+            transport = httpx.HTTPTransport(uds=str(sidecar.socket))
+            client = stack.enter_context(httpx.Client(transport=transport, timeout=PATIENCE_SECONDS))
+            put = callers.submit(client.put, "http://speechpool/v1/sessions/call-1")
+            until(lambda: pool(sidecar)["waiting"] == 1, "the session waits")
+            assert sidecar.stop() == 0
+
+        assert put.result().status_code == 503
+        assert put.result().json()["error"]["code"] == "pool_closed"
 
     async def test_a_websocket_hears_the_end_of_what_is_said(self, start_sidecar: Start) -> None:
         sidecar = start_sidecar("--shutdown-timeout", str(PATIENCE_SECONDS), config=voices(2, most=2))

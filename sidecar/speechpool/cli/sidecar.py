@@ -1,7 +1,8 @@
 """The life of the sidecar: what is opened in which order, who owns the tasks, and how it ends.
 
 Opened: signals, the socket, the engine and the pools (which warm up behind), the listeners. Ended in the reverse
-order: not ready, no new connections, what is under way finishes, pools closed, the socket removed.
+order: not ready, no new connections, what is under way finishes or fails with an error, pools closed, the socket
+removed.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ from speechpool.speech.loading import load_engine
 __all__ = ["run_sidecar"]
 
 logger = logging.getLogger(__name__)
+
+LAST_WORDS_SECONDS = 2.0
+"""What callers get to take the error that ends them: an engine may need 1 s to stop, then the reply has to go out."""
 
 
 async def run_sidecar(store: ConfigStore) -> int:
@@ -67,10 +71,12 @@ async def _opened(service: SpeechService, listeners: Listeners, store: ConfigSto
         yield
         limit_seconds = store.current.shutdown_timeout_seconds
     finally:
-        end_at = time.monotonic() + limit_seconds
-        service.start_draining()
-        await listeners.close_api(limit_seconds)
-        await service.close(max(0.0, end_at - time.monotonic()))
+        work_seconds = limit_seconds - min(LAST_WORDS_SECONDS, limit_seconds / 4)
+        await asyncio.gather(
+            service.end_work(work_seconds),
+            listeners.close_api(work_seconds + LAST_WORDS_SECONDS),
+        )
+        await service.close()
         await listeners.close_telemetry()
         logger.info("sidecar stopped")
 

@@ -40,6 +40,8 @@ class Background:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
+        if isinstance(error, PoolClosed):
+            return  # pools are closed when everything ends: what was to be done with them is not
         if isinstance(error, SpeechPoolError):
             logger.warning("background work failed", extra={"work": task.get_name(), "reason": type(error).__name__})
         else:

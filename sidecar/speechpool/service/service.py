@@ -61,6 +61,7 @@ class SpeechService:
         self._opened_at: float | None = None
         self._was_ready = False
         self._starting: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     # --- what it is ---
@@ -253,8 +254,10 @@ class SpeechService:
         """Take no new work from now on, and be not ready; what is under way goes on."""
         self._context.is_accepting = False
 
-    async def close(self, drain_seconds: float | None = None) -> None:
-        """End: idle sessions at once, what is under way within the drain, then pools, engine and codecs.
+    async def end_work(self, drain_seconds: float | None = None) -> None:
+        """End idle sessions at once, what is under way within the drain, then the pools; engine and codecs stay open.
+
+        Whoever is served still, or waits still for a client, at the end of the drain gets `PoolClosed`.
 
         Args:
             drain_seconds: How long what is under way may go on, >= 0; None for `shutdown_timeout_seconds`.
@@ -262,21 +265,37 @@ class SpeechService:
         if drain_seconds is None:
             drain_seconds = self.settings.shutdown_timeout_seconds
         self.start_draining()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_work(drain_seconds), name="speechpool-end-work")
+        await asyncio.shield(self._ending)
+
+    async def close(self, drain_seconds: float | None = None) -> None:
+        """End the work as `end_work()` does, then the engine and the codecs; safe to repeat.
+
+        Args:
+            drain_seconds: As for `end_work()`; without effect where that was called before.
+        """
+        self.start_draining()
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(drain_seconds), name="speechpool-close")
         await asyncio.shield(self._closing)
 
-    async def _close(self, drain_seconds: float) -> None:
-        context = self._context
-        if self._opened_at is not None:
-            await _bounded(context.sessions.end_idle(), "sessions")
-            await self._end_active(drain_seconds)
-            await _bounded(context.sessions.end_idle(), "sessions")
-            await context.background.close()
-            await _bounded(context.pools.close(CLOSE_SECONDS), "pools")
-        await _bounded(context.engine.close(), "engine")
-        await _bounded(context.codecs.close(), "codecs")
+    async def _close(self, drain_seconds: float | None) -> None:
+        await self.end_work(drain_seconds)
+        await self._context.background.close()
+        await _bounded(self.engine.close(), "engine")
+        await _bounded(self._context.codecs.close(), "codecs")
         self._lag.stop()
+
+    async def _end_work(self, drain_seconds: float) -> None:
+        if self._starting is None:
+            return
+        sessions = self._context.sessions
+        await _bounded(sessions.end_idle(), "sessions")
+        await self._end_active(drain_seconds)
+        await _bounded(sessions.end_idle(), "sessions")
+        self._starting.cancel()  # it would open the pools again
+        await _bounded(self._context.pools.close(CLOSE_SECONDS), "pools")
 
     async def _end_active(self, drain_seconds: float) -> None:
         """Wait for what is under way; what is left then ends with an error for its consumer."""

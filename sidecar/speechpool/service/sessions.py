@@ -141,7 +141,7 @@ class Sessions:
             InvalidInput: The id, the format or the language is wrong.
             NotFound: No such pool.
             QuotaExceeded: There are `max_sessions` already.
-            PoolError: No client could be acquired; what was acquired is given back.
+            PoolError: No client could be acquired, or the service drains; what was acquired is given back.
         """
         check_session_id(session_id)
         self._context.check_open()
@@ -151,6 +151,7 @@ class Sessions:
         session.is_kept = True
         try:
             await self._hold_all(session, wanted)
+            self._context.check_open()  # a session whose clients come after the last work was taken is of no use
         except BaseException:
             if is_new and not session.active:
                 self._forget(session)

@@ -197,7 +197,8 @@ class Settings:
         kind=Number(0, 3600),
         default=25.0,  # five seconds of margin below a pod's 30 (terminationGracePeriodSeconds)
         unit="seconds",
-        doc="Time that running utterances and recognitions have to end after SIGTERM.",
+        doc="Time that running utterances and recognitions have to end after SIGTERM. Its last 2 seconds, "
+        "at most a quarter of it, are for telling those that were cut off.",
     )
     first_chunk_timeout_seconds: float = knob(
         key="firstChunkTimeoutSeconds",

@@ -228,6 +228,52 @@ async def test_what_does_not_come_to_its_end_is_ended_with_an_error() -> None:
     engine.check(all_closed=True)
 
 
+async def test_who_waits_for_a_client_is_told_at_the_end_of_the_drain() -> None:
+    engine = FakeEngine()
+    service = SpeechService(engine, make_settings(speaking(warm_pool_size=1, max_size=1), listening()))
+    await service.open()
+    await service.wait_ready()
+    async with service.speak(ask(SENTENCE * 50)) as speech:
+        await anext(speech)
+        waiting = asyncio.create_task(said(service, ask()))
+        session = asyncio.create_task(service.sessions.put("call-1"))
+        await settle()
+        began = now()
+        await service.end_work(5.0)
+        assert elapsed(began) == pytest.approx(5.0, abs=0.1)
+        for caller in (waiting, session):
+            with pytest.raises(PoolClosed, match="shut"):
+                await caller
+        assert engine.closed == 0
+        await service.close()
+    engine.check(all_closed=True)
+    assert not tasks_left()
+
+
+async def test_who_waits_for_a_client_is_served_where_one_comes_free_in_the_drain() -> None:
+    engine = FakeEngine()
+    service = SpeechService(engine, make_settings(speaking(warm_pool_size=1, max_size=1), listening()))
+    await service.open()
+    await service.wait_ready()
+    async with service.speak(ask()) as speech:
+        waiting = asyncio.create_task(said(service, ask()))
+        await settle()
+        closing = asyncio.create_task(service.close(30.0))
+        assert (await collect(speech))[-1].outcome == "completed"
+    assert await waiting
+    await closing
+    engine.check(all_closed=True)
+
+
+async def test_work_ends_though_the_engine_never_opened() -> None:
+    service = SpeechService(FakeEngine(open_error=EngineUnavailable("down")), make_settings())
+    await service.open()
+    await settle()
+    await service.end_work(5.0)
+    await service.close()
+    assert not tasks_left()
+
+
 async def test_close_is_bounded_though_the_engine_hangs() -> None:
     engine = FakeEngine(close_seconds=1e6)
     service = SpeechService(engine, make_settings())
