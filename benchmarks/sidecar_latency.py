@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import report
 import uvloop
@@ -116,27 +117,36 @@ async def measure(
 SHARES = (("p50", 0.5), ("p99", 0.99))
 
 
-def row(count: int, took: dict[str, list[float]]) -> dict[str, float]:
+def row(count: int, pause: float, took: dict[str, list[float]]) -> dict[str, float | str]:
     ms = {f"{name} {label}": quantile(times, share) * 1e3 for name, times in took.items() for label, share in SHARES}
     added = {f"added {label}": ms[f"sidecar {label}"] - ms[f"engine {label}"] for label, _ in SHARES}
-    return {"callers": count, "calls": len(took["sidecar"]), **ms, **added}
+    ratio = added["added p50"] / ms["bare p50"]
+    pauses = f"{pause * 500:g}-{pause * 1500:g} ms" if pause else "none"
+    return {"callers": count, "pause": pauses, "calls": len(took["sidecar"]), **ms, **added, "added p50 / bare": ratio}
 
 
-def targets(rows: list[dict[str, float]]) -> list[report.Target]:
-    bounds = {1: (0.5, 2.0), 20: (1.0, 5.0)}
-    return [
-        report.at_most(
-            f"added to the engine's first byte, {label}, callers: {row['callers']}", row[f"added {label}"], bound, " ms"
+BOUNDS_MS = {1: (0.5, 2.0), 20: (1.0, 5.0)}
+BARE_MS = 0.09
+"""The bare round trip of the machine that the bounds were set on; the same bounds as multiples of it hold anywhere."""
+
+
+def targets(rows: list[dict[str, Any]]) -> list[report.Target]:
+    wanted = []
+    for row in rows:
+        callers, bounds = row["callers"], BOUNDS_MS[row["callers"]]
+        what = f"added to the engine's first byte, callers: {callers}, pause: {row['pause']}"
+        for (label, _), bound in zip(SHARES, bounds, strict=True):
+            wanted.append(report.at_most(f"{what}, {label}", row[f"added {label}"], bound, " ms"))
+        wanted.append(
+            report.at_most(f"{what}, p50 in bare round trips", row["added p50 / bare"], round(bounds[0] / BARE_MS, 1))
         )
-        for row in rows
-        for (label, _), bound in zip(SHARES, bounds[int(row["callers"])], strict=True)
-    ]
+    return wanted
 
 
 NOTE = """First byte of a short utterance in milliseconds (raw 24 kHz PCM, warm clients): the engine's client called in
 process, the same over the sidecar's Unix socket, and a bare aiohttp + uvloop server that answers a chunk at once (the
-limit of the way itself). One caller calls again almost at once; twenty pause 0.2 to 0.6 s between calls. Rounds are
-interleaved."""
+limit of the way itself). After a pause every process on the way is woken from sleep and finds its caches cold, which
+costs most of what is added: the row without a pause is what the programs themselves cost. Rounds are interleaved."""
 
 
 def voices(count: int) -> dict[str, object]:
@@ -147,12 +157,12 @@ def voices(count: int) -> dict[str, object]:
 def main() -> None:
     quick = "--quick" in sys.argv
     rows = []
-    for count, calls, pause in ((1, 40, 0.005), (20, 10, 0.4)):
+    for count, calls, pause in ((1, 40, 0.0), (1, 40, 0.005), (20, 10, 0.4)):
         with tempfile.TemporaryDirectory() as name, running_sidecar(Path(name), config=voices(count)) as sidecar:
             took = uvloop.run(
                 measure(Path(name), sidecar.socket, count, rounds=3 if quick else 10, calls=calls, pause=pause)
             )
-        rows.append(row(count, took))
+        rows.append(row(count, pause, took))
     report.save(
         "30-sidecar-latency", rows, title="Sidecar: added latency", note=NOTE, targets=targets(rows), quick=quick
     )

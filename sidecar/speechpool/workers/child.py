@@ -41,6 +41,7 @@ class Channel:
         self._connection = connection
         self._decoder = FrameDecoder()
         self._received: deque[Frame] = deque()
+        self._queued: list[bytes] = []
 
     def ready(self, greeting: bytes = b"") -> None:
         """Tell the parent, once, that work can begin; from here on stderr goes nowhere.
@@ -51,16 +52,25 @@ class Channel:
             os.dup2(nowhere.fileno(), 2)
         self.send(WORKER_STREAM, READY, greeting)
 
-    def send(self, stream: int, kind: int, payload: bytes | bytearray | memoryview = b"") -> None:
-        """Send a frame; waits while the socket is full.
+    def queue(self, stream: int, kind: int, payload: bytes) -> None:
+        """Let a small frame go out before the next that is sent: the parent, once awake, would take the processor.
 
         Raises:
             ValueError: The payload is too long for a frame.
         """
-        header = encode_header(stream, kind, len(payload))
+        self._queued += (encode_header(stream, kind, len(payload)), payload)
+
+    def send(self, stream: int, kind: int, payload: bytes | bytearray | memoryview = b"") -> None:
+        """Send a frame, after those that were queued; waits while the socket is full.
+
+        Raises:
+            ValueError: The payload is too long for a frame.
+        """
+        frames = [*self._queued, encode_header(stream, kind, len(payload)), payload]
+        self._queued.clear()
         try:
             # One message: a header alone would wake the parent for nothing.
-            self._connection.sendall(b"".join((header, payload)))
+            self._connection.sendall(b"".join(frames))
         except OSError:
             _end()
 
@@ -85,8 +95,7 @@ class Channel:
             _end()
         if not data:
             _end()
-        self._decoder.feed(data)
-        self._received.extend(self._decoder.frames())
+        self._received.extend(self._decoder.feed(data))
 
 
 def run(main: Callable[[Channel, list[str]], None]) -> NoReturn:

@@ -4,7 +4,6 @@ Standard library only and light to import: both ends use it, and a worker's star
 """
 
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = ["HEADER_BYTES", "MAX_PAYLOAD_BYTES", "READY", "WORKER_STREAM", "Frame", "FrameDecoder", "encode_header"]
@@ -46,29 +45,26 @@ class FrameDecoder:
     """Cuts received bytes into frames; holds at most one unfinished frame and what came with it."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = b""
 
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take received bytes."""
-        self._buffer += data
-
-    def frames(self) -> Iterator[Frame]:
-        """The frames that are whole now, in order.
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take received bytes; the frames that are whole now, in order.
 
         Raises:
             ValueError: A header announces more than `MAX_PAYLOAD_BYTES`.
         """
-        start = 0
-        try:
-            while len(self._buffer) - start >= HEADER_BYTES:
-                length, stream, kind = _HEADER.unpack_from(self._buffer, start)
-                if length > MAX_PAYLOAD_BYTES:
-                    raise ValueError(f"a frame announces {length} bytes; at most {MAX_PAYLOAD_BYTES} are allowed")
-                end = start + HEADER_BYTES + length
-                if len(self._buffer) < end:
-                    return
-                payload = bytes(self._buffer[start + HEADER_BYTES : end])
-                start = end
-                yield Frame(stream, kind, payload)
-        finally:
-            del self._buffer[:start]
+        if self._rest:
+            data = self._rest + data
+        frames: list[Frame] = []
+        start, size = 0, len(data)
+        while size - start >= HEADER_BYTES:
+            length, stream, kind = _HEADER.unpack_from(data, start)
+            if length > MAX_PAYLOAD_BYTES:
+                raise ValueError(f"a frame announces {length} bytes; at most {MAX_PAYLOAD_BYTES} are allowed")
+            end = start + HEADER_BYTES + length
+            if size < end:
+                break
+            frames.append(Frame(stream, kind, data[start + HEADER_BYTES : end]))
+            start = end
+        self._rest = data[start:]
+        return frames

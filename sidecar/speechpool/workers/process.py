@@ -283,8 +283,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on each whole frame."""
-        self._decoder.feed(data)
-        for stream, kind, payload in self._decoder.frames():
+        for stream, kind, payload in self._decoder.feed(data):
             if self._closing:
                 return
             if stream == WORKER_STREAM and kind == READY:

@@ -174,8 +174,8 @@ class _Outlet:
             self._listen()
 
     def tell(self, *event: str | float) -> None:
-        """Send an event."""
-        self._channel.send(self._stream, Tell.EVENT, pack(event))
+        """Let an event go out before the next audio, or before the end."""
+        self._channel.queue(self._stream, Tell.EVENT, pack(event))
 
     def finish(self, rest: bytes) -> None:
         """Send what is left."""
