@@ -4,6 +4,7 @@ Standard library only and light to import: both ends use it, and a worker's star
 """
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = ["HEADER_BYTES", "MAX_PAYLOAD_BYTES", "READY", "WORKER_STREAM", "Frame", "FrameDecoder", "encode_header"]
@@ -47,15 +48,14 @@ class FrameDecoder:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take received bytes; the frames that are whole now, in order.
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Take received bytes; the frames that are whole now, in order. Take them all before the next call.
 
         Raises:
-            ValueError: A header announces more than `MAX_PAYLOAD_BYTES`.
+            ValueError: A header announces more than `MAX_PAYLOAD_BYTES`; raised after the frames before it.
         """
         if self._rest:
             data = self._rest + data
-        frames: list[Frame] = []
         start, size = 0, len(data)
         while size - start >= HEADER_BYTES:
             length, stream, kind = _HEADER.unpack_from(data, start)
@@ -64,7 +64,6 @@ class FrameDecoder:
             end = start + HEADER_BYTES + length
             if size < end:
                 break
-            frames.append(Frame(stream, kind, data[start + HEADER_BYTES : end]))
+            yield Frame(stream, kind, data[start + HEADER_BYTES : end])
             start = end
         self._rest = data[start:]
-        return frames

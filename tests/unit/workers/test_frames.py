@@ -28,4 +28,4 @@ def test_the_longest_payload_passes_and_one_more_byte_is_refused():
 def test_a_header_that_announces_too_much_is_refused():
     decoder = FrameDecoder()
     with pytest.raises(ValueError, match="4294967295"):
-        decoder.feed(b"\xff" * HEADER_BYTES)
+        list(decoder.feed(b"\xff" * HEADER_BYTES))
