@@ -84,7 +84,7 @@ class Pace:
 
     def room(self, per_minute: int | None, now: float) -> bool:
         """Whether one more creation may begin now."""
-        while self._begun and self._begun[0] <= now - 60.0:
+        while self._begun and self._begun[0] + 60.0 <= now:  # the sum that `next_at` tells: they round alike
             self._begun.popleft()
         return per_minute is None or len(self._begun) < per_minute
 
