@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from speechpool.errors import SpeechPoolError
-from speechpool.socket_path import connect_first, socket_candidates
+from speechpool.errors import SidecarRefused, SidecarUnreachable, SpeechBrokenOff
+from speechpool.socket_path import connect_first, first_answering, socket_candidates
 
 if TYPE_CHECKING:
     import openai
@@ -42,31 +42,6 @@ _BASE_URL = "http://speechpool/v1"  # the host is never looked up: the connectio
 
 READ_BYTES = 65_536
 """How much is read or sent at once: the pipe size of Linux (pipe(7))."""
-
-
-class SidecarUnreachable(SpeechPoolError):
-    """No sidecar answers at the socket; the message names it and says what to do."""
-
-
-class SpeechBrokenOff(SpeechPoolError):
-    """The sidecar stopped in the middle of an answer, or was silent for longer than the client waits."""
-
-
-class SidecarRefused(SpeechPoolError):
-    """The sidecar answered with an error.
-
-    Args:
-        message: The sidecar's own words.
-        status: The HTTP status.
-        code: The sidecar's identifier of the error, in snake_case.
-        param: The field that caused it.
-    """
-
-    def __init__(self, message: str, *, status: int, code: str | None = None, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.param = param
 
 
 class Speech:
@@ -287,7 +262,7 @@ def openai_client(
     """The official `openai` client over the sidecar's socket.
 
     Args:
-        socket_path: The sidecar's socket; by default the first of `socket_candidates()` that is there.
+        socket_path: The sidecar's socket; by default the first of `socket_candidates()` that answers, else the last.
         options: Passed to `openai.OpenAI`, for example `timeout` or `max_retries`.
 
     Raises:
@@ -320,8 +295,7 @@ def _openai_and_its_transport() -> tuple[Any, Any]:
 
 
 def _present(socket_path: str | Path | None) -> Path:
-    candidates = (Path(socket_path),) if socket_path else socket_candidates()
-    return next((path for path in candidates if path.is_socket()), candidates[-1])
+    return Path(socket_path) if socket_path else first_answering(socket_candidates())
 
 
 class _UnixConnection(http.client.HTTPConnection):

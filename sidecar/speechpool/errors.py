@@ -22,9 +22,14 @@ __all__ = [
     "SessionBusy",
     "SessionReleased",
     "SettingsError",
+    "SidecarRefused",
+    "SidecarUnreachable",
+    "SocketInUse",
+    "SpeechBrokenOff",
     "SpeechError",
     "SpeechPoolError",
     "Throttled",
+    "UsageError",
     "WorkerDied",
 ]
 
@@ -162,3 +167,39 @@ class Throttled(SpeechError):
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+# --- commands and clients of the socket ----------------------------------------------------------------------------
+
+
+class UsageError(SpeechPoolError):
+    """The command line asks for something that cannot be; the message says what to do."""
+
+
+class SocketInUse(SpeechPoolError):
+    """Another process listens on the socket; the message names it."""
+
+
+class SidecarUnreachable(SpeechPoolError):
+    """No sidecar answers at the socket; the message names it and says what to do."""
+
+
+class SpeechBrokenOff(SpeechPoolError):
+    """The sidecar stopped in the middle of an answer, or was silent for longer than the client waits."""
+
+
+class SidecarRefused(SpeechPoolError):
+    """The sidecar answered with an error.
+
+    Args:
+        message: The sidecar's own words.
+        status: The HTTP status.
+        code: The sidecar's identifier of the error, in snake_case.
+        param: The field that caused it.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param

@@ -1,17 +1,20 @@
 """Where the sidecar's socket is: the sidecar and its clients look in the same places, in the same order."""
 
+import contextlib
 import errno
 import os
 import socket
 import struct
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["SYSTEM_SOCKET", "connect_first", "is_foreign", "socket_candidates"]
+__all__ = ["SYSTEM_SOCKET", "connect_first", "first_answering", "is_foreign", "socket_candidates"]
 
 SYSTEM_SOCKET = Path("/run/speechpool/speechpool.sock")
 """Where the socket is in a container, and where root has put it."""
+
+_ANSWER_SECONDS = 1.0  # guess: connecting takes microseconds, unless the listener's backlog is full
 
 
 def socket_candidates(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
@@ -35,33 +38,51 @@ def is_foreign(path: Path) -> bool:
 
 
 def connect_first(candidates: Iterable[Path], timeout_seconds: float) -> socket.socket:
-    """Connect to the first of these sockets where somebody listens.
+    """Connect to the first of these sockets where somebody listens and this user may speak.
 
     Args:
         candidates: Paths of Unix sockets, at least one.
         timeout_seconds: The limit of connecting and of each later operation of the returned socket.
 
     Raises:
-        PermissionError: This user may not use the socket; `filename` says which.
+        PermissionError: Nobody else listens, and this user may not use one of them; `filename` says which.
         OSError: Nobody listens at any of them.
     """
-    failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    failures: list[OSError] = []
     for path in candidates:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            _connect(connection, path, timeout_seconds)
-        except PermissionError:
-            connection.close()
-            raise _not_allowed(path) from None
+            return _connected(path, timeout_seconds)
         except OSError as error:
-            connection.close()
-            failure = error
-        else:
-            if is_foreign(path):
-                connection.close()
-                raise _not_allowed(path)
-            return connection
-    raise failure
+            failures.append(error)
+    forbidden = (failure for failure in failures if isinstance(failure, PermissionError))
+    raise next(forbidden, failures[-1])
+
+
+def first_answering(candidates: Sequence[Path]) -> Path:
+    """The first of these sockets where `connect_first()` finds somebody, else the last."""
+    for path in candidates:
+        with contextlib.suppress(OSError):
+            _connected(path, _ANSWER_SECONDS).close()
+            return path
+    return candidates[-1]
+
+
+def _connected(path: Path, timeout_seconds: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _connect(connection, path, timeout_seconds)
+        _check_owner(path)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, PermissionError):
+            error.filename = str(path)
+        raise
+    return connection
+
+
+def _check_owner(path: Path) -> None:
+    if is_foreign(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _connect(connection: socket.socket, path: Path, timeout_seconds: float) -> None:
@@ -70,7 +91,3 @@ def _connect(connection: socket.socket, path: Path, timeout_seconds: float) -> N
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     connection.connect(str(path))
     connection.settimeout(timeout_seconds)
-
-
-def _not_allowed(path: Path) -> PermissionError:
-    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))

@@ -3,19 +3,31 @@
 import os
 import socket
 import stat
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+from tests.privileges import as_ordinary_user
 
-from speechpool.cli.unix_socket import SocketInUse, claim_socket
-from speechpool.errors import SettingsError
-from speechpool.socket_path import connect_first, socket_candidates
+from speechpool.cli.unix_socket import claim_socket
+from speechpool.errors import SettingsError, SocketInUse
+from speechpool.socket_path import connect_first, first_answering, socket_candidates
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "sp.sock"
+
+
+@pytest.fixture
+def place_for_all() -> Iterator[Path]:
+    """A directory that every user may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
 
 
 class TestClaim:
@@ -143,6 +155,31 @@ class TestPlaces:
         connect_first([tmp_path / "nobody.sock", path], 1.0).close()
 
         claim.listener.close()
+
+    def test_a_client_goes_on_where_it_may_not_use_a_socket(self, place_for_all: Path) -> None:
+        others = claim_socket(str(place_for_all / "others.sock"), mode=0o000, group=None)
+        own = claim_socket(str(place_for_all / "own.sock"), mode=0o666, group=None)
+
+        with as_ordinary_user():
+            connect_first([others.path, own.path], 1.0).close()
+            assert first_answering([others.path, own.path]) == own.path
+
+        own.release()
+        others.release()
+
+    def test_that_a_socket_may_not_be_used_is_worth_more_than_that_another_is_not_there(
+        self, place_for_all: Path
+    ) -> None:
+        others = claim_socket(str(place_for_all / "others.sock"), mode=0o000, group=None)
+
+        with as_ordinary_user(), pytest.raises(PermissionError) as caught:
+            connect_first([others.path, place_for_all / "nobody.sock"], 1.0)
+
+        assert caught.value.filename == str(others.path)
+        others.release()
+
+    def test_where_nobody_answers_the_last_place_is_the_one(self, tmp_path: Path) -> None:
+        assert first_answering([tmp_path / "a", tmp_path / "b"]) == tmp_path / "b"
 
     def test_without_a_name_the_first_place_that_can_be_written_to_is_taken(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,13 +3,7 @@
 import argparse
 import math
 
-from speechpool.errors import SpeechPoolError
-
-__all__ = ["UsageError", "add_socket_argument", "seconds"]
-
-
-class UsageError(SpeechPoolError):
-    """The command line asks for something that cannot be; the message says what to do."""
+__all__ = ["add_socket_argument", "seconds"]
 
 
 def add_socket_argument(parser: argparse.ArgumentParser) -> None:

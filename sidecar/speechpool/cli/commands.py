@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from speechpool.cli.arguments import UsageError
-from speechpool.errors import SettingsError, SpeechPoolError
+from speechpool.errors import SettingsError, SidecarUnreachable, SpeechPoolError, UsageError
 
 __all__ = ["COMMANDS", "run"]
 
@@ -104,13 +103,7 @@ def _complain(error: SpeechPoolError | OSError) -> int:
         print(f"speechpool: {line}", file=sys.stderr)
     if isinstance(error, SettingsError | UsageError):
         return 2
-    return 3 if _is_unreachable(error) else 1
-
-
-def _is_unreachable(error: Exception) -> bool:
-    from speechpool.client import SidecarUnreachable  # noqa: PLC0415 # `serve` and `version` need no client
-
-    return isinstance(error, SidecarUnreachable)
+    return 3 if isinstance(error, SidecarUnreachable) else 1
 
 
 def _reader_gone() -> int:

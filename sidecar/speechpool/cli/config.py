@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from speechpool.cli.arguments import add_socket_argument
-from speechpool.client import SidecarClient, SidecarUnreachable
+from speechpool.client import SidecarClient
 from speechpool.config import load
-from speechpool.errors import SettingsError
+from speechpool.errors import SettingsError, SidecarUnreachable
 from speechpool.settings import ALL_KNOBS, Effect, Knob, Layer, Source, settings_error
 
 __all__ = ["configure", "run"]

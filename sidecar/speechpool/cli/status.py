@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from speechpool.cli.arguments import add_socket_argument, seconds
-from speechpool.client import SidecarClient, SidecarUnreachable, SpeechBrokenOff
+from speechpool.client import SidecarClient
+from speechpool.errors import SidecarUnreachable, SpeechBrokenOff
 
 __all__ = ["configure", "run"]
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from speechpool.cli.arguments import UsageError, add_socket_argument
+from speechpool.cli.arguments import add_socket_argument
 from speechpool.cli.measures import tell, transcript_summary
 from speechpool.cli.progress import Progress
 from speechpool.client import SidecarClient
+from speechpool.errors import UsageError
 
 __all__ = ["configure", "run"]
 

@@ -15,20 +15,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechpool.errors import SettingsError, SpeechPoolError
+from speechpool.errors import SettingsError, SocketInUse
 from speechpool.socket_path import SYSTEM_SOCKET, is_foreign, socket_candidates
 
-__all__ = ["SocketClaim", "SocketInUse", "claim_socket"]
+__all__ = ["SocketClaim", "claim_socket"]
 
 BACKLOG = 2048
 """Connections that may wait to be accepted; the kernel lowers it to net.core.somaxconn (4096 since Linux 5.4)."""
 
 _MAX_PATH_BYTES = 107  # sun_path of unix(7) is 108 bytes with the final NUL
 _LOCK_TIMEOUT_SECONDS = 5.0  # guess: a claim holds the lock for about a millisecond
-
-
-class SocketInUse(SpeechPoolError):
-    """Another process listens on the socket; the message names it."""
 
 
 class SocketClaim:

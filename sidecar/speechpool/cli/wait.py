@@ -6,8 +6,8 @@ import time
 from speechpool.cli.arguments import add_socket_argument, seconds
 from speechpool.cli.measures import tell
 from speechpool.cli.progress import Progress
-from speechpool.client import SidecarClient, SidecarUnreachable, SpeechBrokenOff
-from speechpool.errors import SpeechPoolError
+from speechpool.client import SidecarClient
+from speechpool.errors import SidecarUnreachable, SpeechBrokenOff, SpeechPoolError
 
 __all__ = ["configure", "run"]
 
