@@ -1,0 +1,35 @@
+"""The RIFF header with which a client says what its audio is."""
+
+import struct
+
+from speechpool.formats import AudioFormat, Codec
+
+__all__ = ["read_header"]
+
+_CODECS = {(1, 16): Codec.PCM, (6, 8): Codec.ALAW, (7, 8): Codec.MULAW}
+"""By format tag and bits of a sample (RFC 2361)."""
+
+_FORMAT = struct.Struct("<HHIIHH")
+
+
+def read_header(data: bytes) -> tuple[AudioFormat | None, bytes]:
+    """The format that a first audio message declares, and the audio behind the header.
+
+    Args:
+        data: Beginning with "RIFF"; sizes are 0 for a stream, and are not looked at.
+
+    Returns:
+        None for a format that cannot be recognised: not mono, or neither 16-bit PCM nor G.711.
+    """
+    position, found = 12, None
+    while position + 8 <= len(data):
+        name, size = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "little")
+        position += 8
+        if name == b"data":
+            return found, data[position:]
+        if name == b"fmt " and position + _FORMAT.size <= len(data):
+            tag, channels, rate_hz, _, _, bits = _FORMAT.unpack_from(data, position)
+            codec = _CODECS.get((tag, bits))
+            found = AudioFormat(codec, rate_hz) if codec and channels == 1 else None
+        position += size
+    return found, b""
