@@ -105,10 +105,14 @@ class World:
 
     @asynccontextmanager
     async def pool(self, **settings: Any) -> AsyncIterator[WarmableResourcePool[Client]]:
-        """A prepared pool, shut down at the end; then the books must balance and nothing be closed twice."""
+        """A prepared pool, shut down at the end; then the books must balance and all but what is out be closed once."""
         async with self.bare_pool(**settings) as pool:
             yield pool
         self.check_books(pool)
+        left = {state: count for state, count in pool.snapshot()["items"].items() if count}
+        assert left.keys() <= {"out"}, f"left after shutdown: {left}"
+        if "close_fn" not in settings:
+            assert sum(client.closes for client in self.made) == pool.snapshot()["metrics"]["items_closed"]
 
     def check_books(self, pool: WarmableResourcePool[Client] | OnDemandResourcePool[Client]) -> None:
         """What holds for every pool at every time."""
