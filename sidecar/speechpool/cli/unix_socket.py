@@ -68,7 +68,10 @@ def claim_socket(path: str | None, *, mode: int, group: str | None) -> SocketCla
             _remove_stale(chosen)
             return SocketClaim(chosen, _listen(chosen, mode, group))
     except OSError as error:
-        raise SettingsError(f"socket: cannot listen on {chosen}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise SettingsError(
+            f"socket: cannot listen on {chosen}: {reason}; name another path in SPEECHPOOL_SOCKET"
+        ) from error
 
 
 def _checked(path: Path) -> Path:
