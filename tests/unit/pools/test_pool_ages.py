@@ -7,7 +7,7 @@ import pytest
 from tests.unit.pools.world import World
 from tests.virtual import VIRTUAL, settle
 
-from speechpool.pools import WarmableResourcePool
+from speechpool.pools import PoolState, WarmableResourcePool
 
 pytestmark = VIRTUAL
 
@@ -103,6 +103,67 @@ async def test_what_is_above_the_target_leaves_by_age():
         assert pool.snapshot()["warm_pool_size"] >= 1
         await asyncio.sleep(2)
         assert pool.snapshot()["warm_pool_size"] == 1
+
+
+@pytest.mark.parametrize("age", [{}, {"max_idle_sec": 100}])
+async def test_what_a_peak_left_above_the_target_is_closed_when_the_peak_is_forgotten(age):
+    """The window is max_idle_sec, or four minutes without it."""
+    world = World()
+    window = age.get("max_idle_sec", 240)
+    async with world.pool(warm_pool_size=1, **age) as pool:
+        clients = [await pool.acquire() for _ in range(4)]
+        for client in clients:
+            await pool.release(client)
+        kept = [pool.snapshot()["keep_size"]]
+        await asyncio.sleep(0.8 * window)
+        kept.append(len(world.open))
+        await asyncio.sleep(0.4 * window)
+
+        assert kept == [5, 4]
+        assert pool.snapshot()["keep_size"] == 1
+        assert len(world.open) == pool.snapshot()["items"]["idle"] == 1
+        assert set(reasons(pool)) == {"idle"}
+
+
+async def test_a_client_whose_warm_up_never_succeeds_ends_with_its_lifetime():
+    world = World(warm_result=False)
+    async with world.pool(warm_pool_size=1, warm_fn=world.warm, max_lifetime_sec=100) as pool:
+        await asyncio.sleep(101)
+
+        assert world.made[0].closes == 1
+        assert reasons(pool) == {"lifetime": 1}
+        assert world.made[0].warmed > 3
+
+
+async def test_a_changed_limit_is_judged_with_fresh_jitter():
+    class Drawn(random.Random):
+        """Shortens every limit of the first client, and none of a later one."""
+
+        shares = iter([0.9, 1.0])
+
+        def uniform(self, low, high):
+            return next(self.shares)
+
+    world = World()
+    async with world.pool(warm_pool_size=1, max_lifetime_sec=1000, rng=Drawn()) as pool:
+        pool.reconfigure(max_lifetime_sec=100)
+        await asyncio.sleep(99)
+
+        assert world.made[0].closes == 0
+        assert pool.state is PoolState.READY
+
+
+async def test_a_recycled_session_client_ends_with_its_lifetime_too():
+    async with World().pool(
+        warm_pool_size=1, session_awareness=True, recycle_sessions=True, max_lifetime_sec=100
+    ) as pool:
+        client, _ = await pool.acquire_for_session("s1")
+        await asyncio.sleep(200)
+        in_use = client.closes
+        await pool.release_for_session("s1")
+
+        assert (in_use, client.closes) == (0, 1)
+        assert reasons(pool) == {"lifetime": 1}
 
 
 async def test_idle_clients_are_kept_alive_by_checks():
