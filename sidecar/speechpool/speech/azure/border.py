@@ -4,116 +4,57 @@ The SDK reads a configuration when a client is made; later changes to it do noth
 """
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
-from typing import Protocol
-from urllib.parse import SplitResult, urlsplit
 
 import azure.cognitiveservices.speech as sdk
 
 from speechpool.speech.azure.bridge import Bridge
-from speechpool.speech.azure.failures import Work
+from speechpool.speech.azure.credentials import Credential
+from speechpool.speech.azure.endpoints import Endpoint
+from speechpool.speech.azure.options import AzureOptions
 
-__all__ = ["Address", "ApiVersion", "Proof", "SdkConnection", "authorize", "speech_config"]
-
-_RESOURCE_HOSTS = (".cognitiveservices.azure.com", ".cognitiveservices.azure.us", ".cognitiveservices.azure.cn")
-"""Custom domains of a resource, as private links need them; the paths below them begin with the kind of work."""
-
-_SOVEREIGN_DOMAINS = {"china": "azure.cn", "usgov": "azure.us", "usdod": "azure.us"}
-"""Where the regions with these prefixes live; all others are at microsoft.com."""
-
-_PATHS = {Work.SYNTHESIS: "/tts", Work.RECOGNITION: "/stt"}
-
-
-class ApiVersion(StrEnum):
-    """Version of the synthesis protocol: v1 takes whole texts, v2 takes text piece by piece."""
-
-    V1 = "v1"
-    V2 = "v2"
-
-
-class Address(Protocol):
-    """Where a speech service is: in a region, or at a URL."""
-
-    @property
-    def region(self) -> str | None:
-        """Azure's name of the region, "westeurope"; None where there is a URL."""
-
-    @property
-    def url(self) -> str | None:
-        """ws, wss, http or https; None where there is a region."""
-
-
-class Proof(Protocol):
-    """What is shown to the service at the beginning of a connection."""
-
-    @property
-    def kind(self) -> str:
-        """What `secret` is: "key", "token" or "none"."""
-
-    @property
-    def secret(self) -> str:
-        """The key or the token."""
+__all__ = ["SdkConnection", "authorize", "speech_config"]
 
 
 def speech_config(
-    address: Address, proof: Proof, work: Work, *, version: ApiVersion = ApiVersion.V1, properties: Mapping[str, str]
+    endpoint: Endpoint,
+    credential: Credential,
+    options: AzureOptions,
+    *,
+    properties: Mapping[str, str],
+    version: str = "v1",
 ) -> sdk.SpeechConfig:
-    """The SDK's configuration for clients of one endpoint.
+    """The SDK's configuration for clients of one endpoint; cheap, but it calls the SDK.
 
     Args:
-        address: Where they connect to.
-        proof: What they show there.
-        work: What they are for.
-        version: For synthesis.
-        properties: Of the SDK's, by name; unknown ones do nothing.
+        endpoint: Where they connect to.
+        credential: What they show there.
+        options: The engine's; their `properties` come last.
+        properties: Of the SDK's, by name; those that it does not know do nothing.
+        version: The protocol of synthesis: "v1" for whole texts, "v2" for text that comes in pieces.
     """
-    config = _config(_place(address, work, version), proof)
-    for name, value in properties.items():
+    config = _config(endpoint.sdk_arguments(version=version), credential)
+    if options.proxy:
+        proxy = options.proxy
+        config.set_proxy(proxy.host, proxy.port, proxy.username, proxy.password)
+    for name, value in {**properties, **options.properties}.items():
         config.set_property_by_name(name, value)
     return config
 
 
-def authorize(client: sdk.SpeechSynthesizer | sdk.Recognizer, proof: Proof) -> None:
-    """Have a living client of the SDK's show a renewed token at its next connection; the one that is open goes on."""
-    client.authorization_token = proof.secret
-
-
-def _config(place: Mapping[str, str], proof: Proof) -> sdk.SpeechConfig:
-    if proof.kind == "key":
-        return sdk.SpeechConfig(**place, subscription=proof.secret)
-    if proof.kind == "token" and "region" in place:
-        return sdk.SpeechConfig(**place, auth_token=proof.secret)
+def _config(place: Mapping[str, str], credential: Credential) -> sdk.SpeechConfig:
+    if credential.kind == "key":
+        return sdk.SpeechConfig(**place, subscription=credential.secret)
+    if credential.kind == "token" and "region" in place:
+        return sdk.SpeechConfig(**place, auth_token=credential.secret)
     config = sdk.SpeechConfig(**place)
-    if proof.kind == "token":
-        config.authorization_token = proof.secret  # a host or an endpoint takes it only afterwards
+    if credential.kind == "token":
+        config.authorization_token = credential.secret  # a host or an endpoint takes it only afterwards
     return config
 
 
-def _place(address: Address, work: Work, version: ApiVersion) -> dict[str, str]:
-    """`region`, `host` or `endpoint` of a `SpeechConfig`."""
-    if address.region:
-        if version is ApiVersion.V2:
-            return {"endpoint": f"wss://{address.region}.tts.speech.{_domain(address.region)}{_path(work, version)}"}
-        return {"region": address.region}
-    url = urlsplit(address.url or "")
-    if not url.path.strip("/") and not _is_resource(url) and version is ApiVersion.V1:
-        return {"host": f"{url.scheme}://{url.netloc}"}
-    prefix = url.path.rstrip("/") or (_PATHS[work] if _is_resource(url) else "")
-    return {"endpoint": f"{url.scheme}://{url.netloc}{prefix}{_path(work, version)}"}
-
-
-def _path(work: Work, version: ApiVersion) -> str:
-    if work is Work.SYNTHESIS:
-        return f"/cognitiveservices/websocket/{version}"
-    return "/speech/universal/v2"
-
-
-def _domain(region: str) -> str:
-    return next((domain for prefix, domain in _SOVEREIGN_DOMAINS.items() if region.startswith(prefix)), "microsoft.com")
-
-
-def _is_resource(url: SplitResult) -> bool:
-    return (url.hostname or "").endswith(_RESOURCE_HOSTS)
+def authorize(client: sdk.SpeechSynthesizer | sdk.Recognizer, credential: Credential) -> None:
+    """Have a living client of the SDK's show a renewed token at its next connection; the one that is open goes on."""
+    client.authorization_token = credential.secret
 
 
 class SdkConnection:
