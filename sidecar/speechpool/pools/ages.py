@@ -81,17 +81,34 @@ class Ages(Generic[T]):
             when = min(when, item.lives_until, self._idle_until(item), alive_until)
         return when
 
+    def warm_the_rest(self, now: float) -> None:
+        """Something went well after a pause that was asked for: what waited for that need wait no longer."""
+        if self._engine.circuit.release(now):
+            for item in self._stock.unwarmed:
+                item.warm_retry_at = now
+            self._engine.clock.wake_at(now)
+
     def _unwarmed(self, now: float) -> float:
         stock, when = self._stock, NEVER
         for item in tuple(stock.unwarmed):
             if item.lives_until <= now:
                 stock.remove_idle(item, ItemState.CLOSING)
                 self._engine.returns.close(item, "lifetime")
-            elif item.warm_retry_at <= now:
+                continue
+            self._take_turn(item, now)
+            if item.warm_retry_at <= now:
                 self._engine.maker.warm_again(item)
             else:
                 when = min(when, item.lives_until, item.warm_retry_at)
         return when
+
+    def _take_turn(self, item: Item[T], now: float) -> None:
+        """Around a pause that was asked for, let one client at a time be warmed up again."""
+        circuit, stock = self._engine.circuit, self._stock
+        if circuit.is_held and (now < circuit.held_until or stock.checking or stock.creating):
+            item.warm_retry_at = max(
+                item.warm_retry_at, circuit.held_until, now + self._engine.settings.backoff_initial_sec
+            )
 
     def _idle_until(self, item: Item[T]) -> float:
         limit = self._engine.settings.max_idle_sec

@@ -231,8 +231,8 @@ class Engine(Generic[T]):
         stock = self.stock
         free = sum(attempt.waiter is None for attempt in stock.creating)
         allowed = self.circuit.refills(self.settings, free, now)
-        if not allowed and self.circuit.failures and not free:
-            self.clock.wake_at(self.circuit.retry_at)
+        if not allowed and self.circuit.is_slow and not free:
+            self.clock.wake_at(self.circuit.next_at)
         for _ in range(min(allowed, stock.shortage)):
             if not self.may_create(now):
                 return

@@ -110,7 +110,7 @@ class Item(Generic[T]):
 
     def set_swift(self, *, observed: bool) -> None:
         """Set how much a session's lookup must look at: 2 nothing, 1 `is_ready` alone, 0 everything."""
-        if observed or self.dead or self.leases or self.begun_by_lease or self.hooks.check is not None:
+        if observed or not self.fit or self.leases or self.begun_by_lease or self.hooks.check is not None:
             self.swift = 0
         else:
             self.swift = 1 if self.looks else 2

@@ -31,6 +31,7 @@ class Lease(Generic[T]):
         "_discard",
         "_engine",
         "_item",
+        "_keep",
         "_leak_after",
         "_loop",
         "_pool",
@@ -48,11 +49,14 @@ class Lease(Generic[T]):
         session_id: Hashable,
         timeout: float | None,
         leak_after: float | None,
+        *,
+        keep: bool = False,
     ) -> None:
         self._pool = pool
         self._engine = engine
         self._timeout = timeout
         self._leak_after = leak_after
+        self._keep = keep
         self._item: Item[T] | None = None
         self._use = 0
         self._discard = False
@@ -94,7 +98,8 @@ class Lease(Generic[T]):
             item.leak_after, item.granted_at = self._leak_after, self._engine.clock.now()
             self._engine.clock.wake_at(item.granted_at + self._leak_after)
         if self.session_id is not None:
-            item.begun_by_lease = item.begun_by_lease or self.tier is not AllocationTier.DEDICATED
+            is_begun_here = item.begun_by_lease or self.tier is not AllocationTier.DEDICATED
+            item.begun_by_lease = is_begun_here and not self._keep
             item.leases += 1
             item.set_swift(observed=self._engine.stock.observed)
         return self

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from speechpool.errors import PoolError
 
+from .circuit import asked_pause
 from .item import Attempt, Item, Waiter
 from .tiers import AllocationTier, ItemState
 
@@ -149,9 +150,11 @@ class Maker(Generic[T]):
         return True
 
     def _warm_failed(self, item: Item[T], error: BaseException) -> None:
-        engine = self._engine
+        engine, now = self._engine, self._engine.clock.now()
         item.warm_failures += 1
-        item.warm_retry_at = engine.clock.now() + engine.circuit.pause(engine.settings, item.warm_failures)
+        pause = engine.circuit.pause(engine.settings, item.warm_failures)
+        item.warm_retry_at = now + max(pause, asked_pause(error))
+        engine.circuit.hold(error, now)
         engine.clock.wake_at(item.warm_retry_at)
         engine.stats.counts["warmup_failures"] += 1
         logger.warning("[%s] warm-up failed: %s", engine.name, type(error).__name__)
@@ -164,6 +167,7 @@ class Maker(Generic[T]):
         engine.tell("item_made", seconds=seconds)
         if engine.circuit.succeeded(engine.settings):
             engine.tell("circuit_closed")
+        engine.ages.warm_the_rest(engine.clock.now())
         engine.health.announce()
         engine.clock.wake_at(engine.ages.horizon(engine.clock.now()))
 
@@ -233,5 +237,7 @@ class Maker(Generic[T]):
         item.survey()
         now = self._engine.clock.now()
         loser = self._stock.end(attempt)
+        if item.warm:
+            self._engine.ages.warm_the_rest(now)
         self._engine.place(item, AllocationTier.COLD, loser, now)
         self._engine.drive(now)

@@ -34,7 +34,7 @@ class Sessions(Generic[T]):
         self._stock = engine.stock
 
     def lookup(self, session: Hashable) -> Item[T] | None:
-        """The client the session holds, also from its grace; a client that is of no use any more is closed."""
+        """The client the session holds, also from its grace; one of no use any more, or drained, is closed."""
         stock = self._stock
         item = stock.sessions.get(session)
         if item is None and stock.expired:
@@ -43,6 +43,10 @@ class Sessions(Generic[T]):
             return None
         if item.dead or not item.hooks.is_usable_in_session(item.resource):
             self._replace(item)
+            return None
+        if item.hooks.generation != stock.generation and not item.leases and item.flight is None:
+            item.ending = "generation"
+            self.end(item, discard=False)
             return None
         if session in stock.expired:
             stock.revive(session, self._engine.clock.now())

@@ -124,12 +124,12 @@ def _recommended(engine: "Engine[T]") -> int:
 
 def _creation(engine: "Engine[T]") -> dict[str, Any]:
     circuit, now = engine.circuit, engine.clock.now()
-    waiting = circuit.failures > 0 and circuit.retry_at > now
+    waiting = circuit.is_slow and circuit.next_at > now
     return {
         "mean_seconds": engine.sizer.creation_sec,
         "failures_in_row": circuit.failures,
         "circuit": circuit.state(engine.settings, now),
-        "retry_in_seconds": circuit.retry_at - now if waiting else None,
+        "retry_in_seconds": circuit.next_at - now if waiting else None,
         # The class alone: a message may quote what the service said, with a key in it.
         "last_error": type(circuit.last_error).__name__ if circuit.last_error is not None else None,
     }

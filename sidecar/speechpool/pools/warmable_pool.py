@@ -260,20 +260,26 @@ class WarmableResourcePool(Generic[T]):
         return found
 
     def session(
-        self, session_id: Hashable, timeout: float | None = None, *, leak_after_sec: float | None = None
+        self,
+        session_id: Hashable,
+        timeout: float | None = None,
+        *,
+        leak_after_sec: float | None = None,
+        keep: bool = False,
     ) -> Lease[T]:
         """An `async with` block with the session's client; the session does not go stale meanwhile.
 
         A session that began with such a block ends with the last of them; one that `acquire_for_session()` asked for
-        stays until its release.
+        stays until its release, and so does one of a block with `keep`.
 
         Args:
             session_id: The session; None or an empty one means none.
             timeout: As for `acquire()`.
             leak_after_sec: Report this use as a leak after so long.
+            keep: Leave the session there after the block, as `acquire_for_session()` does, until its release.
         """
         known = session_id if session_id and self._engine.settings.session_awareness else None
-        return Lease(self, self._engine, known, timeout, leak_after_sec)
+        return Lease(self, self._engine, known, timeout, leak_after_sec, keep=keep)
 
     def touch(self, session_id: Hashable) -> bool:
         """Count a session as used now, also one that went stale a while ago; whether there is one."""
@@ -298,6 +304,8 @@ class WarmableResourcePool(Generic[T]):
 
     async def drain(self, timeout: float | None = 30.0) -> None:
         """Replace every client: idle ones as soon as their replacements are there, others when they come back.
+
+        A session's client is replaced when the session asks for it the next time and no lease holds it.
 
         Args:
             timeout: Seconds to wait for the idle ones.

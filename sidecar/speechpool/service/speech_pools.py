@@ -141,10 +141,7 @@ class SpeechPool(Generic[C]):
 
     @asynccontextmanager
     async def _use(self, session_id: str | None) -> AsyncIterator[Use[C]]:
-        async with self.pool.session(session_id or "") as lease:
-            if lease.session_id is not None and lease.tier is not AllocationTier.DEDICATED:
-                # A session that only leases hold ends with them; joined like this it stays until it is let go.
-                await self.pool.acquire_for_session(lease.session_id)
+        async with self.pool.session(session_id or "", keep=True) as lease:
             try:
                 yield Use(lease.resource, lease.tier, lease.wait_seconds, lease)
             finally:
@@ -240,7 +237,7 @@ def _recognition_profile(engine: Engine, settings: PoolSettings) -> RecognitionP
             f"pools.{settings.name}.languages = {', '.join(unknown)}: engine {engine.name!r} does not recognise it; "
             f"it recognises {', '.join(sorted(able.languages))}"
         )
-    mode = LanguageMode(settings.language_mode.value)
+    mode = settings.language_mode
     if mode is LanguageMode.DETECT and not able.language_detection:
         raise SettingsError(
             f"pools.{settings.name}.languageMode = Detect: engine {engine.name!r} detects no languages; use Single"

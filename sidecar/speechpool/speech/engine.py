@@ -11,10 +11,10 @@ inside the engine.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from speechpool.formats import AudioFormat
+from speechpool.settings import LanguageMode
 
 __all__ = [
     "AudioChunk",
@@ -51,13 +51,6 @@ __all__ = [
 
 
 # --- what is asked for ---------------------------------------------------------------------------------------------
-
-
-class LanguageMode(StrEnum):
-    """How a recogniser uses its languages: one fixed language, or detection among several."""
-
-    SINGLE = "Single"
-    DETECT = "Detect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,6 +120,43 @@ async def test_a_lease_does_not_end_a_session_that_a_call_holds():
         assert await pool.acquire_for_session("s1") == (client, DEDICATED)
 
 
+async def test_a_lease_that_keeps_its_session_counts_one_use_and_leaves_it_there():
+    async with World().pool(warm_pool_size=1, session_awareness=True) as pool:
+        async with pool.session("s1", keep=True) as first:
+            client = first.resource
+            async with pool.session("s1"):
+                pass
+        async with pool.session("s1", keep=True) as second:
+            again = (second.tier, second.resource)
+
+        metrics = pool.snapshot()["metrics"]
+        assert again == (DEDICATED, client)
+        assert (first.tier, metrics["allocations_warm"], metrics["allocations_dedicated"]) == (WARM, 1, 2)
+        assert pool.active_sessions == 1
+        assert await pool.release_for_session("s1")
+
+
+async def test_a_drained_session_gets_another_client_at_its_next_use_and_never_in_the_middle_of_one():
+    world = World()
+    async with world.pool(warm_pool_size=1, enable_background_warmup=True, session_awareness=True) as pool:
+        async with pool.session("s1", keep=True) as lease:
+            old = lease.resource
+            await asyncio.sleep(1)  # refilled
+            await pool.drain()
+            same, tier = await pool.acquire_for_session("s1")
+            during = (tier, same is old, old.closes)
+        new, tier = await pool.acquire_for_session("s1")
+        again = await pool.acquire_for_session("s1")
+        await settle()
+
+        assert during == (DEDICATED, True, 0)
+        assert new is not old
+        assert tier is WARM
+        assert (old.resets, old.closes) == (1, 1)
+        assert again == (new, DEDICATED)
+        assert pool.snapshot()["metrics"]["closed_by_reason"]["generation"] == 2
+
+
 async def test_a_session_released_during_a_lease_is_gone_and_its_client_is_not_cut_off():
     async with World().pool(warm_pool_size=2, session_awareness=True) as pool:
         async with pool.session("s1") as lease:

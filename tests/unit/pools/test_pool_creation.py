@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from tests.unit.pools.world import CREATION_SECONDS, Client, ServiceDown, World
+from tests.unit.pools.world import CREATION_SECONDS, Client, ServiceDown, SlowDown, World
 from tests.virtual import VIRTUAL, elapsed, settle
 
 from speechpool.errors import PoolError, PoolFull, PoolTimeout
@@ -268,3 +268,72 @@ async def test_a_slow_warm_up_is_limited():
     async with world.pool(warm_pool_size=1, warm_fn=world.warm, warm_timeout=2.0) as pool:
         assert pool.snapshot()["metrics"]["warmup_failures"] == 1
         assert pool.snapshot()["items"]["unwarmed"] == 1
+
+
+# --- pauses that are asked for
+
+
+async def test_a_pause_that_is_asked_for_stops_refilling_for_as_long_and_then_one_creation_tries():
+    world = World(spare_seconds=40.0)
+    async with world.pool(warm_pool_size=3, enable_background_warmup=True, circuit_failures=1000) as pool:
+        begin = asyncio.get_running_loop().time()  # after the three of prepare()
+        before = len(world.attempts)
+        await asyncio.sleep(39)
+        during = len(world.attempts) - before
+        told = pool.snapshot()["creation"]["retry_in_seconds"]
+        await asyncio.sleep(120)
+        periods = [round(elapsed(begin) - elapsed(at)) for at in world.attempts[before:]]
+        world.spare_seconds = None
+        await pool.wait_ready(timeout=60)
+
+        assert (before, during) == (3, 0)
+        assert told == pytest.approx(1.0, abs=0.3)
+        assert periods == [40, 80, 120]
+        assert pool.snapshot()["warm_pool_size"] == 3
+
+
+async def test_a_pause_that_is_asked_for_never_shortens_the_back_off():
+    world = World(spare_seconds=0.001)
+    async with world.pool(warm_pool_size=1, enable_background_warmup=True, circuit_failures=2, circuit_probe_sec=30.0):
+        await asyncio.sleep(10)
+
+        assert len(world.attempts) <= 3
+
+
+async def test_a_caller_gets_the_pause_that_its_own_creation_was_answered_with():
+    world = World(spare_seconds=7.0)
+    async with world.pool() as pool:
+        with pytest.raises(SlowDown) as caught:
+            await pool.acquire(timeout=60)
+
+        assert caught.value.retry_after_seconds == 7.0
+        assert pool.snapshot()["metrics"]["allocations_error"] == 1
+
+
+async def test_warm_ups_that_are_answered_with_a_pause_are_tried_again_one_at_a_time():
+    world = World(warm_result=SlowDown(20.0), warm_seconds=0.5)
+    async with world.pool(
+        warm_pool_size=3, enable_background_warmup=True, warm_fn=world.warm, backoff_max_sec=1.0
+    ) as pool:
+        first = len(world.made)
+        await asyncio.sleep(19)
+        during = sum(client.warmed for client in world.made)
+        await asyncio.sleep(42)  # two more periods have passed
+        tried = sum(client.warmed for client in world.made)
+        world.warm_result = True
+        await pool.wait_ready(timeout=60)
+
+        assert (first, during) == (3, 3)
+        assert 4 <= tried <= 6
+        assert len(world.made) == 3
+        assert pool.snapshot()["warm_pool_size"] == 3
+
+
+@pytest.mark.parametrize("asked", [-1.0, 0, float("nan"), float("inf"), "5", None])
+async def test_a_pause_without_a_meaning_is_no_pause(asked):
+    world = World(spare_seconds=1.0)
+    async with world.pool(warm_pool_size=1, enable_background_warmup=True, backoff_max_sec=0.1) as pool:
+        world.spare_seconds = asked
+        await asyncio.sleep(10)
+
+        assert len(world.attempts) >= 5 if asked is not None else pool.ready

@@ -10,7 +10,7 @@ from typing import Any
 
 from speechpool.pools import OnDemandResourcePool, WarmableResourcePool
 
-__all__ = ["CREATION_SECONDS", "Client", "ServiceDown", "World"]
+__all__ = ["CREATION_SECONDS", "Client", "ServiceDown", "SlowDown", "World"]
 
 CREATION_SECONDS = 0.2
 """The cold start of a speech client, as the pool's documentation has it."""
@@ -18,6 +18,14 @@ CREATION_SECONDS = 0.2
 
 class ServiceDown(Exception):
     """What the service answers while it is down."""
+
+
+class SlowDown(Exception):
+    """What the service answers while it wants to be spared for a while."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__("too many requests")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Client:
@@ -59,6 +67,7 @@ class World:
         self.warm_seconds: float = 0.0
         self.close_seconds: float = 0.0
         self.down = False  # creations fail, at their end
+        self.spare_seconds: float | None = None  # creations fail, and ask for a pause of so long
         self.hanging = False  # creations that begin now never end
         self.warm_result: Any = True
         self.reset_error: Exception | None = None
@@ -81,6 +90,8 @@ class World:
             await asyncio.sleep(self.creation_seconds)
             if self.down:
                 raise ServiceDown("service down")
+            if self.spare_seconds is not None:
+                raise SlowDown(self.spare_seconds)
         finally:
             self.creating -= 1
         client = Client(len(self.made) + 1, self)
