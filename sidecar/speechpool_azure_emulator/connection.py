@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 from aiohttp import ClientConnectionError, WSMsgType, web
 
@@ -186,7 +187,7 @@ class Connection:
         self._ended_with = self._ended_with or (_ABNORMAL, "emulator")
         reset(self._request.transport)
 
-    async def close(self, code: int, reason: str) -> None:
+    async def close(self, code: int, reason: str) -> NoReturn:
         """Close with a code and a reason.
 
         Raises:

@@ -25,7 +25,7 @@ POINTS = {
 
 ACTIONS = {
     "refuse": frozenset({"upgrade", "voices"}),
-    "delay": frozenset(POINTS) - {"idle"},
+    "delay": frozenset(POINTS) - {"opened", "idle"},
     "ignore": frozenset({"upgrade", "voices"}),
     "close": frozenset(POINTS) - {"upgrade", "voices"},
     "reset": frozenset(POINTS),

@@ -21,6 +21,7 @@ _STREAM_GAP_SECONDS = 0.03
 """After the end of a stream the next one may follow in the same request: the SDK sends left-over audio first."""
 
 _MAX_MESSAGES = 100_000  # of a turn that is behind: hours of audio in the SDK's messages of 100 ms
+_BAD_INPUT = 1007
 _ENDED_KEPT = 16  # request ids of turns that ended, whose late audio is no new turn
 
 
@@ -119,7 +120,7 @@ class _Turn:
         await self._connection.reach("request")
         if not await self._connection.reach("turn_start"):
             await self._send("turn.start", {"context": {"serviceTag": uuid.uuid4().hex}})
-        first = self._audio_of(await self._incoming.get())
+        first = await self._audio_of(await self._incoming.get())
         options = self._connection.state.options
         listener = self._connection.state.listener
         silence = silence_seconds(self._record.context, options.segmentation_silence_seconds)
@@ -143,17 +144,18 @@ class _Turn:
                 self._record.commits += 1
                 await hearing.commit()
             elif message.body:
-                await self._hear(hearing, self._audio_of(message))
+                await self._hear(hearing, await self._audio_of(message))
             elif await self._is_last():
                 await hearing.finish()
                 return
 
-    def _audio_of(self, message: Message) -> bytes:
+    async def _audio_of(self, message: Message) -> bytes:
         if not message.body.startswith(b"RIFF"):
             return message.body
         audio, body = read_header(message.body)
-        if audio:
-            self._audio = audio
+        if audio is None:
+            await self._connection.close(_BAD_INPUT, "Unsupported audio format.")
+        self._audio = audio
         self._record.audio_format = f"{self._audio.codec}-{self._audio.sample_rate_hz}"
         return body
 

@@ -6,8 +6,8 @@ from speechpool.formats import AudioFormat, Codec
 
 __all__ = ["read_header"]
 
-_CODECS = {(1, 16): Codec.PCM, (6, 8): Codec.ALAW, (7, 8): Codec.MULAW}
-"""By format tag and bits of a sample (RFC 2361)."""
+_CODECS = {1: Codec.PCM, 6: Codec.ALAW, 7: Codec.MULAW}
+"""By format tag (RFC 2361). The SDK says 16 bits for G.711 too, so the bits count for PCM only."""
 
 _FORMAT = struct.Struct("<HHIIHH")
 
@@ -29,7 +29,8 @@ def read_header(data: bytes) -> tuple[AudioFormat | None, bytes]:
             return found, data[position:]
         if name == b"fmt " and position + _FORMAT.size <= len(data):
             tag, channels, rate_hz, _, _, bits = _FORMAT.unpack_from(data, position)
-            codec = _CODECS.get((tag, bits))
-            found = AudioFormat(codec, rate_hz) if codec and channels == 1 else None
+            codec = _CODECS.get(tag)
+            good = codec and channels == 1 and (codec is not Codec.PCM or bits == 16)
+            found = AudioFormat(codec, rate_hz) if good else None
         position += size
     return found, b""

@@ -152,7 +152,7 @@ def kind_of(path: str) -> str | None:
 async def _converse(connection: Connection) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(connection.watch())
-        await connection.reach("opened")
+        tasks.create_task(connection.reach("opened"))  # beside reading, which a frozen connection goes on with
         protocol = _PROTOCOLS[connection.kind](connection, tasks)
         async for message in connection.messages():
             protocol.take(message)
