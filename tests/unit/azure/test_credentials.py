@@ -173,7 +173,7 @@ async def test_a_file_that_is_not_there_yet_is_used_when_it_comes(tmp_path: Path
     await asyncio.sleep(1.5)
 
     assert source.current.secret == FIRST
-    assert not told, "nothing took the place of a credential that was there"
+    assert told == [source.current]
     await source.close()
 
 

@@ -13,6 +13,7 @@ from speechpool.errors import (
     SpeechError,
     Throttled,
 )
+from speechpool.speech.azure.credentials import Credential, CredentialSource, FixedCredential
 from speechpool.speech.azure.endpoints import (
     FIRST_BACKOFF_SECONDS,
     FORGET_SECONDS,
@@ -25,6 +26,7 @@ from speechpool.speech.azure.endpoints import (
 from speechpool.speech.azure.failures import Work
 from speechpool.speech.azure.places import place_of
 
+KEY = FixedCredential("AZURE_SPEECH_KEY", "a" * 32)
 DOWN = EngineUnavailable("connection refused")
 DENIED = AuthenticationFailed("AZURE_SPEECH_KEY is refused")
 
@@ -41,11 +43,21 @@ def clock() -> Clock:
     return Clock()
 
 
-def endpoint(clock: Clock, region: str = "westeurope", weight: int = 1) -> Endpoint:
+def endpoint(
+    clock: Clock, region: str = "westeurope", weight: int = 1, credentials: CredentialSource | None = None
+) -> Endpoint:
     async def explain(_: Endpoint) -> SpeechError:
         return DENIED
 
-    return Endpoint(place_of(region), Work.SYNTHESIS, weight=weight, clock=clock, rng=random.Random(7), explain=explain)
+    return Endpoint(
+        place_of(region),
+        Work.SYNTHESIS,
+        credentials or KEY,
+        weight=weight,
+        clock=clock,
+        rng=random.Random(7),
+        explain=explain,
+    )
 
 
 def endpoints(clock: Clock, **weights: int) -> EndpointList:
@@ -220,6 +232,23 @@ def test_that_it_is_left_is_told_once(clock: Clock) -> None:
         one.failed(DOWN)
 
     assert told == [one]
+
+
+def test_without_a_credential_it_is_not_used_and_says_which_setting_it_lacks(clock: Clock) -> None:
+    class Late(CredentialSource):
+        def come(self) -> None:
+            self._set(Credential(kind="key", secret="b" * 32))
+
+    credentials = Late("AZURE_SPEECH_KEY_FILE")
+    one = endpoint(clock, credentials=credentials)
+    assert not one.is_usable
+    with pytest.raises(AuthenticationFailed, match="AZURE_SPEECH_KEY_FILE has no credential yet"):
+        EndpointList(Work.SYNTHESIS, [one]).choose()
+
+    credentials.come()
+
+    assert one.is_usable
+    assert one.problem is None
 
 
 async def test_why_is_answered_by_whoever_was_named(clock: Clock) -> None:

@@ -116,6 +116,11 @@ def test_every_other_option_is_read() -> None:
             "stopTimeoutSeconds": 4,
             "sdkThreads": 32,
             "recognitionFrameMs": 40,
+            "recognitionAnswerSeconds": 7,
+            "recognitionSilentSeconds": 50,
+            "recognitionEndSeconds": 8,
+            "commitSeconds": 1.5,
+            "inlineCommit": "Disabled",
             "maxBufferedSeconds": 12,
             "proxy": "http://user@proxy:3128",
             "proxyPasswordEnv": "PROXY_PASSWORD",
@@ -133,6 +138,11 @@ def test_every_other_option_is_read() -> None:
     assert options.stop_timeout_seconds == 4
     assert options.sdk_threads == 32
     assert options.recognition_frame_ms == 40
+    assert options.recognition_answer_seconds == 7.0
+    assert options.recognition_silent_seconds == 50.0
+    assert options.recognition_end_seconds == 8.0
+    assert options.commit_seconds == 1.5
+    assert options.inline_commit is False
     assert options.max_buffered_seconds == 12.0
     assert options.proxy == Proxy(host="proxy", port=3128, username="user", password="hunter2")
     assert options.properties == {"SPEECH-Something": "1"}

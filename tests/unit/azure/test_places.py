@@ -132,3 +132,19 @@ def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
         place_of("wss://user:hunter2@host")
 
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "cloud"),
+    [
+        ("westeurope", "microsoft.com"),
+        ("usgovvirginia", "azure.us"),
+        ("chinaeast2", "azure.cn"),
+        ("https://mine.cognitiveservices.azure.com", "microsoft.com"),
+        ("https://mine.cognitiveservices.azure.us", "azure.us"),
+        ("https://mine.cognitiveservices.azure.cn", "azure.cn"),
+        ("ws://container:5000", "microsoft.com"),
+    ],
+)
+def test_every_place_belongs_to_a_cloud(text: str, cloud: str) -> None:
+    assert place_of(text).cloud == cloud

@@ -79,7 +79,7 @@ class CredentialSource:
         return None
 
     def on_change(self, callback: OnChange) -> None:
-        """Call `callback(credential)`, on the loop, each time another takes the place of one that was there."""
+        """Call `callback(credential)`, on the loop, each time there is another than before, the first included."""
         self._on_change.append(callback)
 
     async def open(self) -> None:
@@ -90,7 +90,7 @@ class CredentialSource:
 
     def _set(self, credential: Credential) -> None:
         before, self._current = self._current, credential
-        if before is not None and before.secret != credential.secret:
+        if before is None or before.secret != credential.secret:
             for callback in self._on_change:
                 callback(credential)
 

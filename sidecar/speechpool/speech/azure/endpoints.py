@@ -17,6 +17,7 @@ from speechpool.errors import (
     SpeechPoolError,
     Throttled,
 )
+from speechpool.speech.azure.credentials import CredentialSource
 from speechpool.speech.azure.failures import Work
 from speechpool.speech.azure.places import Place
 
@@ -38,6 +39,9 @@ MAX_PAUSE_SECONDS = 600.0
 PROBE_SECONDS = 30.0
 """How long one client may try an endpoint before another may: longer than it takes to connect and to ask why not."""
 
+SOONEST_SECONDS = 0.1
+"""The shortest pause that a caller is told; also while a credential is missing, which may come at any time."""
+
 Clock = Callable[[], float]
 Explain = Callable[["Endpoint"], Awaitable[SpeechError]]
 
@@ -48,6 +52,7 @@ class Endpoint:
     Args:
         place: Where it is.
         work: What it serves.
+        credentials: What it is shown.
         weight: Its share among the endpoints that work; 0 for one that is used only when no other works.
         clock: Monotonic seconds.
         rng: Source of the jitter.
@@ -58,6 +63,7 @@ class Endpoint:
         self,
         place: Place,
         work: Work,
+        credentials: CredentialSource,
         *,
         weight: int = 1,
         clock: Clock,
@@ -66,6 +72,7 @@ class Endpoint:
     ) -> None:
         self.place = place
         self.work = work
+        self.credentials = credentials
         self.weight = weight
         self.connects = 0
         self.connect_seconds = 0.0
@@ -92,17 +99,21 @@ class Endpoint:
     @property
     def problem(self) -> SpeechPoolError | None:
         """Why it does not serve; None as long as nothing is known against it."""
+        if missing := self.credentials.problem:
+            return AuthenticationFailed(missing)
         return self._problem
 
     @property
     def is_usable(self) -> bool:
         """Whether a client may connect to it now: nothing is known against it, or it is time for one to try."""
+        if self.credentials.problem:
+            return False
         return self._problem is None or self._clock() >= max(self._left_until, self._probed_until)
 
     @property
     def retry_in_seconds(self) -> float:
         """When a client may try again; 0 where one may now."""
-        return 0.0 if self.is_usable else max(self._left_until, self._probed_until) - self._clock()
+        return 0.0 if self.is_usable else max(0.0, max(self._left_until, self._probed_until) - self._clock())
 
     def sdk_arguments(self, *, version: str = "v1") -> dict[str, str]:
         """Where to connect, as keyword arguments of `SpeechConfig`."""
@@ -242,7 +253,7 @@ class EndpointList:
 
     def _refusal(self) -> SpeechError:
         problems = [each.problem for each in self._endpoints]
-        soonest = max(0.1, min((each.retry_in_seconds for each in self._endpoints), default=0.1))
+        soonest = max(SOONEST_SECONDS, min((each.retry_in_seconds for each in self._endpoints), default=0.0))
         message = f"no endpoint for {self.work} works; the next attempt is in {soonest:.1f} s ({self.problem})"
         if all(isinstance(problem, Throttled) for problem in problems):
             return Throttled(message, retry_after_seconds=soonest)

@@ -51,6 +51,15 @@ class AzureOptions:
         stop_timeout_seconds: `stopTimeoutSeconds`: how long the SDK waits for the end of a recognition, 1 to 10.
         sdk_threads: `sdkThreads`: most calls into the SDK at once, 4 to 1024; an utterance under way is one.
         recognition_frame_ms: `recognitionFrameMs`: audio in one message to the service, 10 to 200 ms.
+        recognition_answer_seconds: `recognitionAnswerSeconds`: longest wait for the service to begin a recognition
+            after its first audio, 0.1 to 120.
+        recognition_silent_seconds: `recognitionSilentSeconds`: how long a recognition that gets audio may stay without
+            any event, 5 to 300; the service ends a segment after at most 33 s.
+        recognition_end_seconds: `recognitionEndSeconds`: longest wait for the next event after the end of the audio,
+            0.1 to 120.
+        commit_seconds: `commitSeconds`: longest wait for the final result of a segment that is committed, 0.1 to 30.
+        inline_commit: `inlineCommit`: whether a commit is a message to the service; otherwise, and where the SDK cannot
+            send one, it is silence that is written.
         max_buffered_seconds: `maxBufferedSeconds`: most audio that waits for a slow reader, 1 to 600.
         proxy: `proxy`: an HTTP proxy as http://user@host:port; its password is in the variable that
             `proxyPasswordEnv` names.
@@ -67,6 +76,11 @@ class AzureOptions:
     stop_timeout_seconds: int = 1
     sdk_threads: int = 256
     recognition_frame_ms: int = 20
+    recognition_answer_seconds: float = 10.0
+    recognition_silent_seconds: float = 40.0
+    recognition_end_seconds: float = 10.0
+    commit_seconds: float = 2.0
+    inline_commit: bool = True
     max_buffered_seconds: float = 30.0
     proxy: Proxy | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -162,6 +176,11 @@ _OPTIONS: dict[str, tuple[Reader, str]] = {
     "stopTimeoutSeconds": _integer(1, 10),
     "sdkThreads": _integer(4, 1024),
     "recognitionFrameMs": _integer(10, 200),
+    "recognitionAnswerSeconds": _number(0.1, 120),
+    "recognitionSilentSeconds": _number(5, 300),
+    "recognitionEndSeconds": _number(0.1, 120),
+    "commitSeconds": _number(0.1, 30),
+    "inlineCommit": (_switch, "Enabled or Disabled"),
     "maxBufferedSeconds": _number(1, 600),
     "properties": (_texts, "a mapping from the names of the SDK's properties to texts"),
 }

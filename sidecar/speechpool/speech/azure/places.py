@@ -65,6 +65,14 @@ class Place:
     url: str | None = None
     is_container: bool = False
 
+    @property
+    def cloud(self) -> str:
+        """The domain of the cloud it belongs to: "microsoft.com", "azure.us" or "azure.cn"."""
+        if self.region is not None:
+            return _domain(self.region)
+        host = urlsplit(self.url or "").hostname or ""
+        return next((domain for domain in ("azure.us", "azure.cn") if host.endswith(f".{domain}")), "microsoft.com")
+
     def sdk_arguments(self, work: Work, *, version: str = "v1") -> dict[str, str]:
         """The keyword arguments that tell `SpeechConfig` where to connect; credentials are not among them.
 
