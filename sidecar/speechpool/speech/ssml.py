@@ -29,11 +29,13 @@ class SsmlText:
         text: The characters, references resolved.
         start: Index of the first of them in the document.
         end: Index behind the last of them in the document; `end - start` differs from `len(text)` for a reference.
+        is_cdata: Whether it stands in a CDATA section, where markup would be text.
     """
 
     text: str = field(repr=False)
     start: int
     end: int
+    is_cdata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class _Reader:
         self._bytes = document.encode()
         self._parts: list[SsmlPart] = []
         self._open: list[str] = []
+        self._is_cdata = False
         self._at_byte = 0
         self._at_character = 0
         self._parser = self._make_parser()
@@ -127,6 +130,8 @@ class _Reader:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
+        parser.StartCdataSectionHandler = self._start_cdata
+        parser.EndCdataSectionHandler = self._end_cdata
         parser.StartDoctypeDeclHandler = self._doctype
         return parser
 
@@ -153,6 +158,12 @@ class _Reader:
         self._open.pop()
         self._parts.append(ElementEnd(name))
 
+    def _start_cdata(self) -> None:
+        self._is_cdata = True
+
+    def _end_cdata(self) -> None:
+        self._is_cdata = False
+
     def _text(self, text: str) -> None:
         if not _SILENT_ELEMENTS.isdisjoint(self._open):
             return
@@ -160,7 +171,7 @@ class _Reader:
         end = start + len(text)
         if self._document[start:end] != text:  # a reference, or a line end that XML normalises
             end = self._reference_end(start)
-        self._parts.append(SsmlText(text, start, end))
+        self._parts.append(SsmlText(text, start, end, self._is_cdata))
 
     def _position(self) -> int:
         """Index of the current event's first character in the document."""
