@@ -200,6 +200,9 @@ class Engine(Generic[T]):
         if reason is None and not self.stock.hand_over(item, tier, loser, now):
             item.idle_since = now if idle_since is None else idle_since
             reason = self.stock.put(item)
+        elif reason == "generation" and self.stock.retain(item, now):
+            item.idle_since = now
+            reason = None
         return self.returns.close(item, reason) if reason is not None else None
 
     def note_levels(self, now: float) -> None:

@@ -261,6 +261,15 @@ class Stock(Generic[T]):
             self.replacements += 1
         return None
 
+    def retain(self, item: Item[T], now: float) -> bool:
+        """Let a client of an older generation that comes back serve until its replacement is there; whether it may."""
+        has_place = self.refilling and not self.waiters and self.stocked + len(self.retiring) < self.target
+        if not has_place or not item.warm or self.excess > 0 or now >= item.lives_until:
+            return False
+        self.passing.pop(item, None)
+        self.retiring.append(item)
+        return True
+
     def retire(self, item: Item[T]) -> None:
         """Mark an idle client to be closed as soon as its replacement is there."""
         self.idle.remove(item)

@@ -305,6 +305,7 @@ class WarmableResourcePool(Generic[T]):
     async def drain(self, timeout: float | None = 30.0) -> None:
         """Replace every client: idle ones as soon as their replacements are there, others when they come back.
 
+        With refill, one that comes back while its replacement is not there yet counts as idle until it is.
         A session's client is replaced when the session asks for it the next time and no lease holds it.
 
         Args:

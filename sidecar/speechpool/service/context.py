@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechpool.audio.codecs import Codecs
-from speechpool.errors import EngineUnavailable, PoolClosed, SpeechPoolError
+from speechpool.errors import AuthenticationFailed, EngineUnavailable, PoolClosed, SpeechPoolError
 from speechpool.settings import Settings
 from speechpool.speech.engine import Engine
 
@@ -89,8 +89,10 @@ class Context:
         Raises:
             PoolClosed: The service is draining.
             EngineUnavailable: The engine is not open, with the reason.
+            AuthenticationFailed: It is not open because it refused the credentials.
         """
         if not self.is_accepting:
             raise PoolClosed("the sidecar is shutting down; it takes no new work")
-        if self.engine_error:
-            raise EngineUnavailable(str(self.engine_error)) from self.engine_error
+        if error := self.engine_error:
+            kind = AuthenticationFailed if isinstance(error, AuthenticationFailed) else EngineUnavailable
+            raise kind(str(error)) from error

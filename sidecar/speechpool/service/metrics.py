@@ -13,6 +13,7 @@ from speechpool.service.process_facts import thread_count
 if TYPE_CHECKING:
     from speechpool.service.context import Context
     from speechpool.service.speech_pools import SpeechPool
+    from speechpool.speech.engine import Measurement
 
 __all__ = ["Metrics"]
 
@@ -95,6 +96,7 @@ class Metrics:
         self._connects = self._histogram("connect_seconds", "How long making a client took", ["pool"], _WAITS)
         self._retries = self._counter("retries", "Work that another client took over", ["pool", "error"])
         self._errors = self._counter("errors", "Work that failed", ["kind", "error"])
+        self._renewals = self._counter("renewals", "Times that all clients were to be replaced", ["reason"])
 
     def _make_speech(self) -> None:
         self._utterances = self._counter("tts_utterances", "Utterances ended", ["pool", "outcome"])
@@ -150,6 +152,10 @@ class Metrics:
     def retried(self, pool: str, error: BaseException) -> None:
         """Another client takes over, because of `error`."""
         self._retries.labels(pool, type(error).__name__).inc()
+
+    def renewed(self, reason: str) -> None:
+        """All clients are to be replaced."""
+        self._renewals.labels(reason).inc()
 
     def spoke(self, use: Spoken, *, characters: int, audio_seconds: float, rtf: float | None) -> None:
         """An utterance is over."""
@@ -233,6 +239,7 @@ class _StateCollector(Collector):
         told = [(pool, pool.pool.snapshot()) for pool in pools]
         yield from self._gauges(told)
         yield from self._counters(told)
+        yield from _engine_metrics(self._context.engine.measurements())
         yield from self._process()
 
     def _gauges(self, told: "list[tuple[SpeechPool[Any], dict[str, Any]]]") -> Iterator[Metric]:
@@ -275,6 +282,18 @@ class _StateCollector(Collector):
             workers.add_metric([role], codecs[role])
         yield workers
         yield GaugeMetricFamily("speechpool_codec_streams", "Streams being encoded", value=codecs["streams"])
+
+
+def _engine_metrics(measurements: "Iterable[Measurement]") -> Iterator[Metric]:
+    """The engine's own numbers, those of one name together."""
+    families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+    for one in measurements:
+        if (family := families.get(one.name)) is None:
+            kind = CounterMetricFamily if one.is_counter else GaugeMetricFamily
+            family = kind(f"speechpool_engine_{one.name}", one.documentation, labels=list(one.labels))
+            families[one.name] = family
+        family.add_metric(list(one.labels.values()), one.value)
+    yield from families.values()
 
 
 def _kind(pool: "SpeechPool[Any]") -> str:

@@ -94,6 +94,11 @@ class PoolTable:
         """What all of those that listen take."""
         return input_format(self._engine)
 
+    @property
+    def running(self) -> Sequence[SpeechPool[Any]]:
+        """Those that serve, and those that will once they are warm; none before they are opened."""
+        return tuple({*self._serving.values(), *self._wanted.values()}) if self._is_open else ()
+
     def is_in_force(self, pool: SpeechPool[Any]) -> bool:
         """Whether requests may still be served by it."""
         return self._serving.get(pool.name) is pool

@@ -15,7 +15,8 @@ class Reason:
 
     Args:
         component: "engine", "service", or the name of a pool.
-        reason: One word: `EngineUnavailable`, `NotWarm` or `Draining`.
+        reason: One word: `NotWarm`, `Draining`, `EngineProblem`, or the class of what the engine failed to open with
+            (`EngineUnavailable`, `AuthenticationFailed`).
         message: What that means here.
     """
 

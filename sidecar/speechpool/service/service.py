@@ -1,6 +1,7 @@
 """The speech service: engine, pools, sessions and all work in one place, without HTTP."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Sequence
@@ -16,6 +17,7 @@ from speechpool.service.pool_table import PoolTable
 from speechpool.service.process_facts import LoopLag
 from speechpool.service.readiness import Readiness, Reason, not_warm
 from speechpool.service.recognitions import RecognitionStream
+from speechpool.service.renewal import Renewal
 from speechpool.service.requests import RecognizeRequest, SpeakOptions, SpeakRequest, TranscribeRequest, check_input
 from speechpool.service.sessions import Sessions
 from speechpool.service.text_streams import TextStream
@@ -57,6 +59,8 @@ class SpeechService:
         self._context = Context(
             engine, settings, codecs or Codecs(workers=settings.codec_workers), metrics or Metrics()
         )
+        self._renewal = Renewal(self._context)
+        self._has_changed = asyncio.Event()  # what the engine works with: opening it is worth another attempt
         self._lag = LoopLag(self.metrics.loop_was_late)
         self._opened_at: float | None = None
         self._was_ready = False
@@ -111,8 +115,12 @@ class SpeechService:
         if not self._context.is_accepting:
             return [Reason(component="service", reason="Draining", message="it is shutting down")]
         if error := self._context.engine_error:
-            return [Reason(component="engine", reason="EngineUnavailable", message=str(error))]
-        return not_warm(self._context.pools.all)
+            return [Reason(component="engine", reason=type(error).__name__, message=str(error))]
+        cold = not_warm(self._context.pools.all)
+        if cold and (problem := self.engine.problem):
+            # Warm clients go on whatever the engine's trouble is; where some are missing it is the reason.
+            return [Reason(component="engine", reason="EngineProblem", message=problem), *cold]
+        return cold
 
     def _has_waited(self) -> bool:
         if self._opened_at is None:
@@ -195,6 +203,7 @@ class SpeechService:
             observe=self._on_pool_event,
         )
         context.sessions = Sessions(context)
+        context.engine.on_stale(self._on_stale)
         self._opened_at = context.clock()
         self.metrics.watch(context)
         self._lag.start()
@@ -215,8 +224,18 @@ class SpeechService:
             else:
                 self._context.engine_error = None
                 return
-            await asyncio.sleep(backoff_seconds * random.uniform(0.5, 1.0))
+            await self._wait_for_change(backoff_seconds * random.uniform(0.5, 1.0))
             backoff_seconds = min(backoff_seconds * 2, MAX_BACKOFF_SECONDS)
+
+    async def _wait_for_change(self, longest_seconds: float) -> None:
+        self._has_changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest_seconds):
+                await self._has_changed.wait()
+
+    def _on_stale(self, reason: str) -> None:
+        self._has_changed.set()
+        self._renewal.begin(reason)
 
     async def wait_ready(self) -> None:
         """Wait until it is ready for the first time.

@@ -88,6 +88,7 @@ class Model:
         self.in_order = in_order
         self.max_creating: int | None = None
         self.max_refilling = 4
+        self.renewed_at = float("-inf")  # what was begun to be made by then is of an older generation
         self.asks: list[Ask] = []
         self.held: list[Client] = []
         self.sessions: dict[str, Session] = {}
@@ -212,9 +213,10 @@ class Model:
         return any(ask.holding and ask.client is session.client for ask in self.asks)
 
     def may_have_lost(self, session: Session) -> bool:
-        """Whether the pool may have taken the session's client: it died, or nobody came for too long."""
+        """Whether the pool may have taken the session's client: it died, was drained, or nobody came for too long."""
         stale = self.now - session.last_use > self.max_age + self.grace - 1e-3
-        return not session.client.is_ready or (stale and not self.leased(session))
+        drained = session.client.began_at <= self.renewed_at
+        return not session.client.is_ready or ((stale or drained) and not self.leased(session))
 
     def owners(self) -> Iterator[Client]:
         """The clients that users have, each once per owner."""

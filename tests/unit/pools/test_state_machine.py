@@ -267,6 +267,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["drain", "check", "prepare", "new factory", "restart"]), rush=st.booleans())
     def tend(self, what, rush):
+        if what in {"drain", "new factory"}:
+            self.model.renewed_at = self.model.now
         if what == "restart":
             self.restart()
         elif what == "new factory":

@@ -31,8 +31,9 @@ class SlowDown(Exception):
 class Client:
     """One pooled client. A user writes its name into `owner`; a reset clears it."""
 
-    def __init__(self, number: int, world: "World") -> None:
+    def __init__(self, number: int, world: "World", began_at: float = 0.0) -> None:
         self.number = number
+        self.began_at = began_at  # loop time at which its creation began
         self.owner: str | None = None
         self.is_ready = True
         self.warmed = 0
@@ -81,7 +82,8 @@ class World:
 
     async def create(self) -> Client:
         """The pool's factory."""
-        self.attempts.append(asyncio.get_running_loop().time())
+        began_at = asyncio.get_running_loop().time()
+        self.attempts.append(began_at)
         self.creating += 1
         self.most_creating = max(self.most_creating, self.creating)
         try:
@@ -94,7 +96,7 @@ class World:
                 raise SlowDown(self.spare_seconds)
         finally:
             self.creating -= 1
-        client = Client(len(self.made) + 1, self)
+        client = Client(len(self.made) + 1, self, began_at)
         self.made.append(client)
         return client
 
