@@ -9,12 +9,12 @@ from aiohttp import web
 from speechpool.errors import SpeechPoolError
 from speechpool_azure_emulator.connection import reset
 from speechpool_azure_emulator.credentials import Credentials
+from speechpool_azure_emulator.engines import Engines
 from speechpool_azure_emulator.faults import FaultList
 from speechpool_azure_emulator.ledger import ConnectionRecord, Counts, Ledger, RecognitionRecord, UtteranceRecord
 from speechpool_azure_emulator.listening import ScriptedListener
 from speechpool_azure_emulator.options import EmulatorOptions
 from speechpool_azure_emulator.service import Service
-from speechpool_azure_emulator.speaking import TonesSpeaker
 from speechpool_azure_emulator.state import State
 
 __all__ = ["AzureEmulator", "EmulatorFailed"]
@@ -59,14 +59,15 @@ class AzureEmulator:
         given = EmulatorOptions.parse({**(options.as_json() if options else {}), **changes})
         self.host, self.port = host, port
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener = ScriptedListener(transcripts)
+        self._script = ScriptedListener(transcripts)
+        self._engines = Engines(given, self._script)
         self._state = State(
             options=given,
             credentials=Credentials(keys, tokens),
             ledger=Ledger(given.max_records),
             faults=FaultList(self._stir),
-            speaker=TonesSpeaker(),
-            listener=self._listener,
+            speaker=self._engines.speaker,
+            listener=self._engines.listener,
         )
         self._service = Service(self._state)
         self._runner: web.AppRunner | None = None
@@ -86,15 +87,15 @@ class AzureEmulator:
 
         Raises:
             EmulatorFailed: The port is in use, or the address is none of this machine's.
+            EngineUnavailable: The local engine is asked for and cannot be used, with what to install.
         """
         self._loop = asyncio.get_running_loop()
-        await self._state.speaker.open()
-        await self._state.listener.open()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._service.handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FAREWELL_SECONDS)
         await self._runner.setup()
         try:
+            await self._engines.open()
             await self._listen()
         except BaseException:
             await self.close()
@@ -117,8 +118,7 @@ class AzureEmulator:
         await self._service.close_all(_GOING_AWAY, "The emulator ends.", _FAREWELL_SECONDS)
         if self._runner:
             await self._runner.cleanup()
-        await self._state.listener.close()
-        await self._state.speaker.close()
+        await self._engines.close()
 
     # --- where it is -----------------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class AzureEmulator:
     @property
     def transcripts(self) -> "ScriptedListener":
         """What is recognised next: `say`."""
-        return self._listener
+        return self._script
 
     # --- what it saw -----------------------------------------------------------------------------------------------
 

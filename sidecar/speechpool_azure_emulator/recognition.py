@@ -5,6 +5,7 @@ import json
 import uuid
 from typing import Any
 
+from speechpool.errors import InvalidInput, SpeechPoolError
 from speechpool.formats import AudioFormat, Codec
 from speechpool.speech.engine import Final, Partial, RecognitionEvent, Recognizing, SpeechEnded, SpeechStarted
 from speechpool_azure_emulator import phrases
@@ -21,7 +22,7 @@ _STREAM_GAP_SECONDS = 0.03
 """After the end of a stream the next one may follow in the same request: the SDK sends left-over audio first."""
 
 _MAX_MESSAGES = 100_000  # of a turn that is behind: hours of audio in the SDK's messages of 100 ms
-_BAD_INPUT = 1007
+_BAD_INPUT, _FAILED = 1007, 1011
 _ENDED_KEPT = 16  # request ids of turns that ended, whose late audio is no new turn
 
 
@@ -112,6 +113,10 @@ class _Turn:
         try:
             await self._answer()
             state = "complete"
+        except InvalidInput as error:
+            await self._connection.close(_BAD_INPUT, str(error))
+        except SpeechPoolError:
+            await self._connection.close(_FAILED, "The engine behind the emulator failed.")
         finally:
             self._connection.state.ledger.ended(self._record, state)
             self._connection.turn_ended()

@@ -30,7 +30,7 @@ def read_header(data: bytes) -> tuple[AudioFormat | None, bytes]:
         if name == b"fmt " and position + _FORMAT.size <= len(data):
             tag, channels, rate_hz, _, _, bits = _FORMAT.unpack_from(data, position)
             codec = _CODECS.get(tag)
-            good = codec and channels == 1 and (codec is not Codec.PCM or bits == 16)
-            found = AudioFormat(codec, rate_hz) if good else None
+            good = channels == 1 and (codec is not Codec.PCM or bits == 16)
+            found = AudioFormat(codec, rate_hz) if codec and good else None
         position += size
     return found, b""

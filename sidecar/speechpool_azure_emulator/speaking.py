@@ -6,6 +6,7 @@ from speechpool_azure_emulator.formats import OutputFormat
 from speechpool_azure_emulator.ledger import UtteranceRecord
 from speechpool_azure_emulator.options import EmulatorOptions
 from speechpool_azure_emulator.script import Script
+from speechpool_azure_emulator.sound import Sound
 from speechpool_azure_emulator.timeline import Entry, entries_of
 from speechpool_azure_emulator.tones import mark_of, tone
 
@@ -27,7 +28,7 @@ class TonesSpeaker:
 
     async def speak(
         self, script: Script, output: OutputFormat, record: UtteranceRecord, options: EmulatorOptions
-    ) -> AsyncIterator[bytes | memoryview | Entry]:
+    ) -> AsyncIterator[Sound | Entry]:
         """The tone in chunks of `chunk_seconds`, and the script's entries."""
         words = max(script.spoken_words, 1)
         seconds = options.utterance_seconds
@@ -44,6 +45,6 @@ class TonesSpeaker:
             while due < len(entries) and entries[due].offset_seconds < until_seconds:
                 yield entries[due]
                 due += 1
-            yield chunk
+            yield Sound(chunk, output.audio.seconds(len(chunk)))
         for entry in entries[due:]:
             yield entry

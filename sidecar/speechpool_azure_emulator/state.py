@@ -12,6 +12,7 @@ from speechpool_azure_emulator.formats import OutputFormat
 from speechpool_azure_emulator.ledger import Ledger, RecognitionRecord, UtteranceRecord
 from speechpool_azure_emulator.options import EmulatorOptions
 from speechpool_azure_emulator.script import Script
+from speechpool_azure_emulator.sound import Sound
 from speechpool_azure_emulator.timeline import Entry
 
 __all__ = ["Listener", "Speaker", "State"]
@@ -25,7 +26,7 @@ class Speaker(Protocol):
 
     def speak(
         self, script: Script, output: OutputFormat, record: UtteranceRecord, options: EmulatorOptions
-    ) -> AsyncIterator[bytes | memoryview | Entry]:
+    ) -> AsyncIterator[Sound | Entry]:
         """The audio of a script in chunks of any size, and what happens in it, each entry before its audio."""
 
     async def open(self) -> None:

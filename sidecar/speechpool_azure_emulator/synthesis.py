@@ -7,19 +7,22 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+from speechpool.errors import InvalidInput, SpeechPoolError
 from speechpool_azure_emulator.connection import Connection
+from speechpool_azure_emulator.faults import Fault
 from speechpool_azure_emulator.formats import OutputFormat, output_format
 from speechpool_azure_emulator.frames import Message, audio_prefix
 from speechpool_azure_emulator.ledger import UtteranceRecord
 from speechpool_azure_emulator.pieces import Pieces
 from speechpool_azure_emulator.script import BadScript, Script, plain_script, ssml_script
+from speechpool_azure_emulator.sound import Sound
 from speechpool_azure_emulator.timeline import Entry, wanted
 from speechpool_azure_emulator.voices import is_voice
 
 __all__ = ["SynthesisConnection"]
 
 _DEFAULT_FORMAT = "riff-16khz-16bit-mono-pcm"  # the SDK's
-_BAD_INPUT = 1007
+_BAD_INPUT, _FAILED = 1007, 1011
 _MAX_CONTEXTS = 100
 
 
@@ -95,7 +98,6 @@ class _Turn:
         self._pieces = pieces
         self._body = body
         self._stream_id = uuid.uuid4().hex
-        self._seconds = 0.0
 
     async def run(self) -> None:
         self._connection.turn_began()
@@ -103,10 +105,12 @@ class _Turn:
         try:
             await self._answer()
             state = "complete"
-        except BadScript as error:
+        except (BadScript, InvalidInput) as error:
             state = "refused"
             self._connection.state.ledger.ended(self._record, state)
             await self._connection.close(_BAD_INPUT, str(error))
+        except SpeechPoolError:
+            await self._connection.close(_FAILED, "The engine behind the emulator failed.")
         except asyncio.CancelledError:
             state = "cut"
             raise
@@ -193,19 +197,14 @@ class _Pump:
         self._due_at = record.requested_at + wait_seconds
         self._shift_seconds = 0.0
         self._seconds = 0.0
-        self._faults: list[Any] = []
+        self._faults: list[Fault] = []
 
-    async def begin(self, faults: list[Any]) -> bool:
+    async def begin(self, faults: list[Fault]) -> bool:
         """Take the faults that will strike; returns whether there shall be no audio at all."""
-        omitted = False
-        for fault in faults:
-            if fault.action == "omit":
-                omitted = True
-            else:
-                self._faults.append(fault)
-        self._faults.sort(key=lambda fault: fault.after_bytes)
+        strikes = [fault for fault in faults if fault.action != "omit"]
+        self._faults = sorted(strikes, key=lambda fault: fault.after_bytes)
         await self._strike()
-        return omitted
+        return len(strikes) < len(faults)
 
     async def say(self, script: Script) -> None:
         """Send all of a script, after what was sent before."""
@@ -217,7 +216,7 @@ class _Pump:
                     await self._send_entry(piece.as_json(self._shift_seconds))
             else:
                 await self._pace()
-                await self._send_chunk(piece)
+                await self._send_sound(piece)
 
     async def finish(self) -> None:
         """Send the end of the audio."""
@@ -232,31 +231,27 @@ class _Pump:
         if wait_seconds > 0:
             await asyncio.sleep(wait_seconds)
 
-    async def _send_chunk(self, chunk: bytes | memoryview) -> None:
-        while self._faults and self._faults[0].after_bytes <= self._record.audio_bytes + len(chunk):
+    async def _send_sound(self, sound: Sound) -> None:
+        data = sound.data
+        while self._faults and self._faults[0].after_bytes <= self._record.audio_bytes + len(data):
             room = self._faults[0].after_bytes - self._record.audio_bytes
-            await self._send_part(chunk[:room])
-            chunk = chunk[room:]
+            await self._send_part(data[:room])
+            data = data[room:]
             await self._strike()
-        await self._send_part(chunk)
-
-    async def _send_part(self, chunk: bytes | memoryview) -> None:
-        if not chunk:
-            return
-        await self._connection.send_audio(self._prefix, chunk)
-        record, pace = self._record, self._connection.state.options.pace
-        record.chunks += 1
-        record.audio_bytes += len(chunk)
-        now = time.monotonic()
-        record.first_chunk_at = record.first_chunk_at or now
-        seconds = len(chunk) / self._bytes_per_second
-        self._seconds += seconds
+        await self._send_part(data)
+        now, pace = time.monotonic(), self._connection.state.options.pace
+        self._seconds += sound.seconds
         # A pace that was missed for a while is not made up for in a burst of more than one chunk.
-        self._due_at = max(self._due_at + seconds / pace, now - seconds) if pace else 0.0
+        self._due_at = max(self._due_at + sound.seconds / pace, now - sound.seconds) if pace else 0.0
 
-    @property
-    def _bytes_per_second(self) -> int:
-        return self._output.audio.bytes_per_second
+    async def _send_part(self, data: bytes | memoryview) -> None:
+        if not data:
+            return
+        await self._connection.send_audio(self._prefix, data)
+        record = self._record
+        record.chunks += 1
+        record.audio_bytes += len(data)
+        record.first_chunk_at = record.first_chunk_at or time.monotonic()
 
     async def _strike(self) -> None:
         while self._faults and self._faults[0].after_bytes <= self._record.audio_bytes:

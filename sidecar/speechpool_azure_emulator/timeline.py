@@ -90,7 +90,12 @@ def word_entries(word: Word, offset_seconds: float, length_seconds: float) -> li
 
 def viseme_entry(viseme_id: int, offset_seconds: float) -> Entry:
     """The mouth takes a shape."""
-    return Entry("Viseme", offset_seconds, {"VisemeId": viseme_id, "IsLastAnimation": False}, "visemeEnabled")
+    return Entry(
+        "Viseme",
+        offset_seconds,
+        {"VisemeId": viseme_id, "AnimationChunk": "", "IsLastAnimation": True},
+        "visemeEnabled",
+    )
 
 
 def _text_data(text: str, kind: str, length_seconds: float) -> dict[str, Any]:
