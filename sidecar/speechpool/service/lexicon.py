@@ -16,7 +16,7 @@ from speechpool.settings.lexicon import LexiconEntry
 from speechpool.speech.engine import WordBoundary
 from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlPart, SsmlText, escape, parse
 
-__all__ = ["Lexicon", "Reading", "check_lexicon"]
+__all__ = ["Lexicon", "Reading", "SourceWords", "check_lexicon"]
 
 _UNTOUCHED = frozenset({"sub", "phoneme", "say-as", "math"})
 """Elements that say themselves how their text is said."""
@@ -60,24 +60,24 @@ class _Piece:
         end: Index behind its last one there.
         read_start: Index of its first character in what the engine reads.
         read_end: Index behind its last one there.
-        said_start: Where in what the engine reads its words begin; -1 where it is no entry of the lexicon.
         is_copied: Whether it stands there character by character.
+        said_words: Of an entry of the lexicon, how many words are said for it; else 0.
     """
 
     start: int
     end: int
     read_start: int
     read_end: int
-    said_start: int
-    is_copied: bool
+    is_copied: bool = False
+    said_words: int = 0
 
     def source_start(self, index: int) -> int:
         """Where a word begins that begins at `index` of what is read."""
-        return self.start + max(0, index - self.read_start) if self.is_copied else self.start
+        return min(self.start + max(0, index - self.read_start), self.end) if self.is_copied else self.start
 
     def source_end(self, index: int) -> int:
-        """Where a word ends whose last character is at `index` of what is read."""
-        return min(self.start + index - self.read_start + 1, self.end) if self.is_copied else self.end
+        """Where a word ends that ends before `index` of what is read."""
+        return min(self.start + max(0, index - self.read_start), self.end) if self.is_copied else self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,38 +98,45 @@ class Reading:
     is_ssml: bool
     pieces: tuple[_Piece, ...] = field(default=(), repr=False)
 
-    def in_source(self, word: WordBoundary) -> WordBoundary | None:
-        """A word of what was read, as a word of the caller's text; None where that was told already.
 
-        An entry counts as one word of the caller's, however many words its alias has: the first of them tells it.
-        """
-        if not self.pieces:
+class SourceWords:
+    """Turns the words of one reading, as the engine tells them, into the caller's own.
+
+    An entry is one word of the caller's, however many are said for it: the first of them tells it.
+
+    Args:
+        reading: What the engine reads.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._told: _Piece | None = None  # the last entry that was told
+
+    def find(self, word: WordBoundary) -> WordBoundary | None:
+        """The caller's word; None where that was told already."""
+        if not self._reading.pieces:
             return word
-        last = max(word.text_offset, word.text_offset + word.text_length - 1)
-        first_piece, last_piece = self._piece(word.text_offset), self._piece(last)
-        if first_piece.said_start >= 0 and self._is_later_word(first_piece, word.text_offset):
+        end = word.text_offset + word.text_length
+        first, last = self._piece(word.text_offset), self._piece(max(word.text_offset, end - 1))
+        if first.said_words and first is self._told:
             return None
-        start = first_piece.source_start(word.text_offset)
-        end = max(start, last_piece.source_end(last)) if word.text_length else start
-        told = replace(word, text_offset=start, text_length=end - start)
-        if first_piece.is_copied and first_piece is last_piece:
+        if last.said_words:
+            self._told = last
+        start = first.source_start(word.text_offset)
+        length = max(0, last.source_end(end) - start)
+        told = replace(word, text_offset=start, text_length=length)
+        if first.is_copied and first is last:
             return told
-        has_more = first_piece.said_start >= 0 and len(self._said(first_piece).split()) > 1
-        duration = None if has_more else word.duration_seconds
-        return replace(told, text=self._source_text(start, end), duration_seconds=duration)
+        duration = None if first.said_words > 1 else word.duration_seconds
+        return replace(told, text=self._text(start, start + length), duration_seconds=duration)
 
     def _piece(self, index: int) -> _Piece:
-        return self.pieces[max(0, bisect_right(self.pieces, index, key=lambda piece: piece.read_start) - 1)]
+        pieces = self._reading.pieces
+        return pieces[max(0, bisect_right(pieces, index, key=lambda piece: piece.read_start) - 1)]
 
-    def _is_later_word(self, piece: _Piece, index: int) -> bool:
-        return any(map(str.isalnum, self.text[piece.said_start : index]))
-
-    def _said(self, piece: _Piece) -> str:
-        return self.text[piece.said_start : piece.read_end]
-
-    def _source_text(self, start: int, end: int) -> str:
-        text = self.source[start:end]
-        return html.unescape(text) if self.source_is_ssml else text
+    def _text(self, start: int, end: int) -> str:
+        text = self._reading.source[start:end]
+        return html.unescape(text) if self._reading.source_is_ssml else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +183,13 @@ class Lexicon:
         """Whether it has any entry."""
         return bool(self._patterns)
 
-    def read(self, text: str, *, is_ssml: bool, more_characters: int, wrap: Callable[[str], str]) -> Reading:
+    def read(self, text: str, *, is_ssml: bool, more_characters: int) -> Reading:
         """What an engine is given to read for `text`.
 
         Args:
             text: The caller's.
             is_ssml: Whether it is an SSML document.
             more_characters: How much longer it may become.
-            wrap: Makes an SSML document of marked-up text, for plain text that needs phonemes.
 
         Raises:
             InvalidInput: It is not valid SSML, or becomes too long.
@@ -191,8 +197,9 @@ class Lexicon:
         found = list(self._in_document(text) if is_ssml else self._in_text(text)) if self else []
         if not found:
             return Reading(text, is_ssml, text, is_ssml)
-        is_markup = is_ssml or any(one.entry.ipa is not None for one in found)
-        return _Writer(text, is_markup=is_markup, more_characters=more_characters).reading(found, is_ssml, wrap)
+        becomes_ssml = is_ssml or any(one.entry.ipa is not None for one in found)
+        writer = _Writer(text, source_is_ssml=is_ssml, is_ssml=becomes_ssml, more_characters=more_characters)
+        return writer.write(found)
 
     def _in_text(self, text: str) -> Iterator[_Found]:
         end = 0
@@ -304,64 +311,65 @@ class _Writer:
 
     Args:
         source: The caller's text.
-        is_markup: Whether what is read is SSML.
+        source_is_ssml: Whether that is SSML.
+        is_ssml: Whether what is read is.
         more_characters: How much longer than the source it may become.
     """
 
-    def __init__(self, source: str, *, is_markup: bool, more_characters: int) -> None:
+    def __init__(self, source: str, *, source_is_ssml: bool, is_ssml: bool, more_characters: int) -> None:
         self._source = source
-        self._is_markup = is_markup
+        self._source_is_ssml = source_is_ssml
+        self._is_ssml = is_ssml
         self._more_characters = more_characters
         self._written: list[str] = []
         self._length = 0
         self._pieces: list[_Piece] = []
 
-    def reading(self, found: Iterable[_Found], is_ssml: bool, wrap: Callable[[str], str]) -> Reading:
-        copy = self._copy if is_ssml == self._is_markup else self._escape
+    def write(self, found: Iterable[_Found]) -> Reading:
+        begins_document = self._is_ssml and not self._source_is_ssml
+        if begins_document:
+            self._append("<speak>")
         at = 0
         for one in found:
-            copy(at, one.start)
-            self._replace(one, is_ssml)
+            self._keep(at, one.start)
+            self._replace(one)
             at = one.end
-        copy(at, len(self._source))
+        self._keep(at, len(self._source))
+        if begins_document:
+            self._append("</speak>")
         text = "".join(self._written)
-        pieces = tuple(self._pieces)
-        if is_ssml != self._is_markup:
-            text, pieces = _wrapped(text, pieces, wrap)
-        return Reading(self._source, is_ssml, text, self._is_markup, pieces)
+        return Reading(self._source, self._source_is_ssml, text, self._is_ssml, tuple(self._pieces))
 
-    def _replace(self, found: _Found, is_ssml: bool) -> None:
-        entry = found.entry
-        if entry.ipa is not None:
-            word = self._source[found.start : found.end]
-            tag = f'<phoneme alphabet="ipa" ph="{escape(entry.ipa)}">'
-            self._put(found.start, found.end, tag, f"{word if is_ssml else escape(word)}</phoneme>", is_entry=True)
-        else:
-            alias = entry.alias or ""
-            self._put(found.start, found.end, "", escape(alias) if self._is_markup else alias, is_entry=True)
+    def _keep(self, start: int, end: int) -> None:
+        if self._is_ssml == self._source_is_ssml:
+            self._copy(start, end)
+            return
+        for special in _SPECIAL.finditer(self._source, start, end):
+            self._copy(start, special.start())
+            start = special.end()
+            self._put(special.start(), start, escape(special.group()))
+        self._copy(start, end)
 
     def _copy(self, start: int, end: int) -> None:
         if start < end:
-            self._put(start, end, "", self._source[start:end], is_copied=True)
+            self._put(start, end, self._source[start:end], is_copied=True)
 
-    def _escape(self, start: int, end: int) -> None:
-        """Copy plain text into SSML: runs as they are, each special character as a reference of its own."""
-        at = start
-        for special in _SPECIAL.finditer(self._source, start, end):
-            self._copy(at, special.start())
-            self._put(*special.span(), "", escape(special.group()))
-            at = special.end()
-        self._copy(at, end)
+    def _replace(self, found: _Found) -> None:
+        said = found.entry.alias
+        if said is not None:
+            self._put(found.start, found.end, escape(said) if self._is_ssml else said, said_words=len(said.split()))
+            return
+        word = self._source[found.start : found.end]
+        written = word if self._source_is_ssml else escape(word)
+        sounds = escape(found.entry.ipa or "")
+        marked = f'<phoneme alphabet="ipa" ph="{sounds}">{written}</phoneme>'
+        self._put(found.start, found.end, marked, said_words=len(word.split()))
 
-    def _put(
-        self, start: int, end: int, before: str, text: str, *, is_entry: bool = False, is_copied: bool = False
-    ) -> None:
-        said_start = self._length + len(before)
-        read_end = said_start + len(text)
-        self._pieces.append(_Piece(start, end, self._length, read_end, said_start if is_entry else -1, is_copied))
-        self._written += (before, text)
-        self._length = read_end
-        if read_end - end > self._more_characters:
+    def _put(self, start: int, end: int, text: str, *, is_copied: bool = False, said_words: int = 0) -> None:
+        read_start = self._length
+        self._append(text)
+        self._pieces.append(_Piece(start, end, read_start, self._length, is_copied, said_words))
+        if self._length - end > self._more_characters:
             raise InvalidInput(
                 f"the lexicon makes input more than {self._more_characters} characters (maxSsmlCharacters) longer; "
                 "send less at once",
@@ -369,17 +377,6 @@ class _Writer:
                 code="input_too_long",
             )
 
-
-def _wrapped(text: str, pieces: Iterable[_Piece], wrap: Callable[[str], str]) -> tuple[str, tuple[_Piece, ...]]:
-    document = wrap(text)
-    by = document.index(text)
-    moved = (
-        replace(
-            piece,
-            read_start=piece.read_start + by,
-            read_end=piece.read_end + by,
-            said_start=piece.said_start + by if piece.said_start >= 0 else -1,
-        )
-        for piece in pieces
-    )
-    return document, tuple(moved)
+    def _append(self, text: str) -> None:
+        self._written.append(text)
+        self._length += len(text)

@@ -2,6 +2,7 @@
 """The lexicon: which words it finds, what the engine reads for them, and the way back to the caller's own text."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from speechpool.errors import InvalidInput, SettingsError
-from speechpool.service.lexicon import Lexicon, Reading, check_lexicon
+from speechpool.service.lexicon import Lexicon, Reading, SourceWords, check_lexicon
 from speechpool.settings.lexicon import LexiconEntry
 from speechpool.speech.engine import WordBoundary
-from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlText, parse, spoken_text, wrap
+from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlText, parse, spoken_text
 
 LIMITS = examples(deadline=None, derandomize=True)  # no clock in a test
 
@@ -26,21 +27,18 @@ def ipa(word: str, sounds: str) -> LexiconEntry:
 
 
 def read(text: str, *entries: LexiconEntry, is_ssml: bool = False, more_characters: int = 10_000) -> Reading:
-    def as_document(marked: str) -> str:
-        return wrap("@", voice="v", language="en-US").replace("@", marked)
-
-    return Lexicon(entries).read(text, is_ssml=is_ssml, more_characters=more_characters, wrap=as_document)
+    return Lexicon(entries).read(text, is_ssml=is_ssml, more_characters=more_characters)
 
 
-def word(reading: Reading, offset: int, length: int, duration: float | None = 0.5) -> WordBoundary | None:
-    told = WordBoundary(
+def word(reading: Reading, offset: int, length: int, duration: float | None = 0.5) -> WordBoundary:
+    """A word as the engine tells it."""
+    return WordBoundary(
         text=reading.text[offset : offset + length],
         audio_offset_seconds=1.0,
         duration_seconds=duration,
         text_offset=offset,
         text_length=length,
     )
-    return reading.in_source(told)
 
 
 def words(reading: Reading) -> list[tuple[str, int, int]]:
@@ -48,7 +46,8 @@ def words(reading: Reading) -> list[tuple[str, int, int]]:
     visible = reading.text
     if reading.is_ssml:
         visible = re.sub(r"<[^>]*>", lambda tag: " " * len(tag.group()), visible)
-    told = [word(reading, *_place(found)) for found in re.finditer(r"(?:\w|&\w+;|')+", visible)]
+    source = SourceWords(reading)
+    told = [source.find(word(reading, *_place(found))) for found in re.finditer(r"(?:\w|&\w+;|')+", visible)]
     return [(each.text, each.text_offset, each.text_length) for each in told if each]
 
 
@@ -138,8 +137,8 @@ def test_an_alias_leaves_plain_text_plain():
 def test_phonemes_make_ssml_of_plain_text():
     reading = read("a < b & SQL live", ipa("live", "l'aɪv"), alias("sql", "R&D"))
     assert reading.is_ssml
-    assert reading.text.endswith(
-        '<voice name="v">a &lt; b &amp; R&amp;D <phoneme alphabet="ipa" ph="l&apos;aɪv">live</phoneme></voice></speak>'
+    assert reading.text == (
+        '<speak>a &lt; b &amp; R&amp;D <phoneme alphabet="ipa" ph="l&apos;aɪv">live</phoneme></speak>'
     )
     assert spoken_text(reading.text) == "a < b & R&D live"
 
@@ -210,25 +209,45 @@ def test_a_word_that_goes_on_behind_an_entry_is_told_whole():
 
 def test_a_phrase_is_one_word_and_the_length_of_its_audio_is_not_known():
     reading = read("in New York now", alias("new york", "the big apple"))
-    the, big = word(reading, 3, 3), word(reading, 7, 3)
+    source = SourceWords(reading)
+    the, big, now = (source.find(word(reading, *place)) for place in ((3, 3), (7, 3), (17, 3)))
     assert the is not None
     assert (the.text, the.text_offset, the.text_length, the.duration_seconds) == ("New York", 3, 8, None)
     assert big is None
-    assert word(reading, 17, 3) == WordBoundary(
-        text="now", audio_offset_seconds=1.0, duration_seconds=0.5, text_offset=12, text_length=3
-    )
+    assert now == replace(word(reading, 17, 3), text_offset=12)
+
+
+def test_the_same_entry_twice_is_told_twice():
+    assert words(read("sql sql", alias("sql", "a b"))) == [("sql", 0, 3), ("sql", 4, 3)]
+
+
+def test_an_entry_inside_a_longer_word_of_the_engine_is_told_with_it():
+    reading = read("MS-SQL now", alias("sql", "ess queue ell"))
+    source = SourceWords(reading)
+    told = [source.find(word(reading, *place)) for place in ((0, 6), (7, 5), (13, 3), (17, 3))]
+    assert [each and (each.text, each.text_offset) for each in told] == [("MS-SQL", 0), None, None, ("now", 7)]
 
 
 def test_one_word_for_another_keeps_its_length_in_time():
-    told = word(read("SQL", alias("sql", "sequel")), 0, 6)
+    reading = read("SQL", alias("sql", "sequel"))
+    told = SourceWords(reading).find(word(reading, 0, 6))
     assert told is not None
     assert (told.text, told.duration_seconds) == ("SQL", 0.5)
 
 
+def test_an_engine_that_finds_a_word_only_about_there_tells_the_entry_once():
+    reading = read("My SQL", alias("sql", "sequel server"))
+    source = SourceWords(reading)
+    told = [source.find(word(reading, offset, 0)) for offset in (3, 3, 10)]
+    assert [each and (each.text, each.text_offset, each.text_length) for each in told] == [("SQL", 3, 3), None, None]
+
+
 @pytest.mark.parametrize(("offset", "length"), [(-3, 2), (0, 0), (500, 3), (2, 500)])
 def test_an_engine_that_points_nowhere_is_borne(offset, length):
-    told = word(read("My SQL", alias("sql", "sequel")), offset, length)
-    assert told is None or 0 <= told.text_offset <= told.text_offset + told.text_length <= len("My SQL")
+    reading = read("My SQL", alias("sql", "sequel"))
+    told = SourceWords(reading).find(word(reading, offset, length))
+    assert told is not None
+    assert 0 <= told.text_offset <= told.text_offset + told.text_length <= len("My SQL")
 
 
 # --- for every text ------------------------------------------------------------------------------------------------
@@ -275,7 +294,7 @@ def test_every_word_that_is_told_stands_in_the_callers_text_in_order(text, entri
 @given(TEXTS, ENTRIES)
 def test_words_without_an_entry_are_told_as_without_a_lexicon(text, entries):
     reading = read(text, *entries)
-    changed = [(piece.start, piece.end) for piece in reading.pieces if piece.said_start >= 0]
+    changed = [(piece.start, piece.end) for piece in reading.pieces if piece.said_words]
     alone = {
         (found.group(), *_place(found))
         for found in re.finditer(r"\w+", text)
