@@ -1,6 +1,7 @@
 """One knob: everything there is to know about one setting, written where the setting is declared."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -39,6 +40,7 @@ class Knob:
         kind: What its values may be.
         default: What holds where no source sets it.
         stt_default: The default of a SpeechToText pool, where it differs.
+        engine_defaults: By engine, the defaults of a TextToSpeech and of a SpeechToText pool, where they differ.
         unit: "seconds", "characters", …; empty where there is none.
         effect: What a change at run time does.
         only: The one kind of pool that has it, or None.
@@ -55,6 +57,7 @@ class Knob:
     kind: Kind[Any]
     default: object
     stt_default: object
+    engine_defaults: Mapping[str, tuple[object, object]] = field(hash=False)
     unit: str
     effect: Effect
     only: PoolKind | None
@@ -77,9 +80,10 @@ class Knob:
         """Whether a change at run time holds without a restart."""
         return self.effect is not Effect.RESTART
 
-    def default_of(self, kind: PoolKind) -> object:
-        """The default in a pool of this kind."""
-        return self.stt_default if kind is PoolKind.SPEECH_TO_TEXT else self.default
+    def default_of(self, kind: PoolKind, engine: str = "") -> object:
+        """The default in a pool of this kind, with this engine."""
+        pair = self.engine_defaults.get(engine, (self.default, self.stt_default))
+        return pair[kind is PoolKind.SPEECH_TO_TEXT]
 
     def applies_to(self, kind: PoolKind) -> bool:
         """Whether pools of this kind have it."""
@@ -89,7 +93,12 @@ class Knob:
         """The default, for people."""
         if self.default_doc:
             return self.default_doc
-        first, second = (self.text(self.kind.to_value(value)) for value in (self.default, self.stt_default))
+        pairs = {"": (self.default, self.stt_default), **self.engine_defaults}
+        texts = {engine: self._pair_text(pair) for engine, pair in pairs.items()}
+        return "; ".join(f"with {engine} {text}" if engine else text for engine, text in texts.items())
+
+    def _pair_text(self, pair: tuple[object, object]) -> str:
+        first, second = (self.text(self.kind.to_value(value)) for value in pair)
         return first if first == second else f"{first}, for SpeechToText {second}"
 
     def text(self, value: object) -> str:
@@ -109,6 +118,7 @@ def knob(
     doc: str,
     env: str | None = None,
     stt_default: object = MISSING,
+    engine_defaults: Mapping[str, tuple[object, object]] | None = None,
     unit: str = "",
     effect: Effect = Effect.LIVE,
     only: PoolKind | None = None,
@@ -124,6 +134,7 @@ def knob(
         kind=kind,
         default=default,
         stt_default=default if stt_default is MISSING else stt_default,
+        engine_defaults=engine_defaults or {},
         unit=unit,
         effect=effect,
         only=only,

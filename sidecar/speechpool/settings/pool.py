@@ -148,6 +148,8 @@ class PoolSettings:
         env="SPEECH_POOL_MAX_IDLE",
         kind=Number(1, 7 * DAY, off=True),
         default=None,
+        # Azure closes recognisers' connections that idle; 5 minutes are documented for some of its services
+        engine_defaults={"azure": (None, 240.0)},
         unit="seconds",
         doc="Time without use after which a warm client is replaced.",
     )
@@ -156,6 +158,9 @@ class PoolSettings:
         env="SPEECH_POOL_MAX_LIFETIME",
         kind=Number(1, 7 * DAY, off=True),
         default=None,
+        # Azure closes a synthesizer's connection after 10 minutes, and its SDK opens one anew from 9 on (SpeechSDK,
+        # source/core/tts_cloud/usp_tts_engine_adapter.cpp)
+        engine_defaults={"azure": (480.0, None)},
         unit="seconds",
         doc="Age at which a client is replaced as soon as it is idle.",
     )

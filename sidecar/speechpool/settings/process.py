@@ -34,7 +34,7 @@ class Settings:
         default="local",
         effect=Effect.RESTART,
         doc="The speech engine.",
-        default_doc="azure where its credentials are set, else local",
+        default_doc="azure where its place and credentials are set, else local",
     )
     engines: Mapping[str, Mapping[str, Any]] = knob(
         key="engines",
@@ -53,6 +53,26 @@ class Settings:
         secret=True,
         doc="Key of the Azure Speech resource.",
     )
+    azure_speech_key_file: str | None = knob(
+        key="azureSpeechKeyFile",
+        env="AZURE_SPEECH_KEY_FILE",
+        kind=FilePath(),
+        default=None,
+        effect=Effect.RESTART,
+        in_file=False,
+        doc="File that holds the key, in place of the variable; watched, and a new key is used when it changes.",
+    )
+    azure_speech_resource_id: str | None = knob(
+        key="azureSpeechResourceId",
+        env="AZURE_SPEECH_RESOURCE_ID",
+        kind=Text(
+            "the resource's id in Azure, as /subscriptions/…/accounts/… (at most 512 characters)", r"/[!-~]{1,511}"
+        ),
+        default=None,
+        effect=Effect.RESTART,
+        in_file=False,
+        doc="Azure Speech resource that is used with Microsoft Entra ID, in place of a key.",
+    )
     azure_speech_region: str | None = knob(
         key="azureSpeechRegion",
         env="AZURE_SPEECH_REGION",
@@ -69,7 +89,7 @@ class Settings:
         default=None,
         effect=Effect.RESTART,
         in_file=False,
-        doc="Endpoint of the Azure Speech resource, in place of its region.",
+        doc="Endpoint of the Azure Speech resource or container, in place of a region.",
     )
 
     socket: str | None = knob(
@@ -327,9 +347,12 @@ class Settings:
         if self.engine == "azure":
             credentials = {
                 "key": self.azure_speech_key,
+                "keyFile": self.azure_speech_key_file,
+                "resourceId": self.azure_speech_resource_id,
                 "region": self.azure_speech_region,
                 "endpoint": self.azure_speech_endpoint,
             }
+            options = {"language": self.default_language} | options
             options |= {name: value for name, value in credentials.items() if value is not None}
         return options
 

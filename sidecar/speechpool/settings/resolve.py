@@ -23,7 +23,8 @@ class Origin:
 
     Args:
         source: The source that won.
-        name: What it is called there, as `SPEECH_POOL_WARM_SIZE` or `pools[1].warmSize`; empty for a default.
+        name: What it is called there, as `SPEECH_POOL_WARM_SIZE` or `pools[1].warmSize`; empty for a default, but for
+            that of an engine, as `engine azure`.
     """
 
     source: Source
@@ -77,12 +78,14 @@ class _Merge:
 
     def __init__(self, strongest_first: Sequence[Layer]) -> None:
         self.layers = strongest_first
+        self.engine = ""
         self.provenance: dict[str, Origin] = {}
 
     def settings(self) -> Settings:
         values: dict[str, Any] = {one.name: self.process_value(one) for one in PROCESS_KNOBS}
         if self.provenance["engine"].source is Source.DEFAULT:
             values["engine"] = _default_engine(values)
+        self.engine = values["engine"]
         pools = tuple(self.pool(one, values["default_language"]) for one in self.pool_entries())
         return Settings(**values, pools=pools)
 
@@ -124,7 +127,8 @@ class _Merge:
                     return own.values[knob.name], Origin(layer.source, f"{own.path}.{knob.key}")
             if knob.name in layer.values:
                 return layer.values[knob.name], Origin(layer.source, _written(knob, layer.source))
-        return knob.default_of(entry.kind), Origin(Source.DEFAULT)
+        engine = f"engine {self.engine}" if self.engine in knob.engine_defaults else ""
+        return knob.default_of(entry.kind, self.engine), Origin(Source.DEFAULT, engine)
 
 
 def _written(knob: Knob, source: Source) -> str:
@@ -135,8 +139,11 @@ def _written(knob: Knob, source: Source) -> str:
 
 
 def _default_engine(values: Mapping[str, Any]) -> str:
-    place = values["azure_speech_region"] or values["azure_speech_endpoint"]
-    return "azure" if values["azure_speech_key"] and place else "local"
+    """Azure where the settings say where it is; a region serves nobody without a credential, a container does."""
+    credentials = ("azure_speech_key", "azure_speech_key_file", "azure_speech_resource_id")
+    region = values["azure_speech_region"] and any(values[name] for name in credentials)
+    listed = values["engines"].get("azure", {}).get("endpoints")
+    return "azure" if region or values["azure_speech_endpoint"] or listed else "local"
 
 
 # --- relations -----------------------------------------------------------------------------------------------------
@@ -208,7 +215,7 @@ def _cited(owner: Settings | PoolSettings, path: str, name: str, provenance: Pro
     origin = provenance[path + knob.key]
     value = knob.kind.to_value(getattr(owner, name))
     value = ", ".join(value) if isinstance(value, list) else value
-    return f"{origin.name} ({value})" if origin.name else f"{knob.key} ({value}, the default)"
+    return f"{origin.name} ({value})" if origin.source is not Source.DEFAULT else f"{knob.key} ({value}, the default)"
 
 
 _BY_NAME = {one.name: one for one in PROCESS_KNOBS + POOL_KNOBS}

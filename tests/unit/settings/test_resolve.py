@@ -148,7 +148,59 @@ def test_the_azure_engine_gets_its_credentials():
     settings = resolve(
         [env(azure_speech_key=KEY, azure_speech_region="westeurope"), file({"engines": {"azure": {"a": 1}}})]
     )
-    assert settings.settings.engine_options() == {"a": 1, "key": KEY, "region": "westeurope"}
+    assert settings.settings.engine_options() == {"a": 1, "key": KEY, "region": "westeurope", "language": "en-US"}
+
+
+def test_the_azure_engines_language_is_the_default_one_unless_it_has_its_own():
+    places = {"azure_speech_endpoint": "ws://c:5000", "default_language": "de-DE"}
+    assert resolve([env(**places)]).settings.engine_options()["language"] == "de-DE"
+    own = file({"engines": {"azure": {"language": "fr-FR"}}})
+    assert resolve([env(**places), own]).settings.engine_options()["language"] == "fr-FR"
+
+
+def test_every_kind_of_credential_reaches_the_azure_engine():
+    layer = env(azure_speech_key_file="/k", azure_speech_resource_id="/s", azure_speech_region="eastus")
+    assert resolve([layer]).settings.engine_options() == {
+        "language": "en-US",
+        "keyFile": "/k",
+        "resourceId": "/s",
+        "region": "eastus",
+    }
+
+
+@pytest.mark.parametrize(
+    ("layers", "engine"),
+    [
+        ([env(azure_speech_key=KEY, azure_speech_region="eastus")], "azure"),
+        ([env(azure_speech_key_file="/k", azure_speech_region="eastus")], "azure"),
+        ([env(azure_speech_resource_id="/s", azure_speech_region="eastus")], "azure"),
+        ([env(azure_speech_endpoint="ws://container:5000")], "azure"),
+        ([file({"engines": {"azure": {"endpoints": [{"endpoint": "ws://c:5000"}]}}})], "azure"),
+        ([env(azure_speech_region="eastus")], "local"),
+        ([env(azure_speech_key=KEY)], "local"),
+        ([env(azure_speech_endpoint="ws://container:5000", engine="local")], "local"),
+        ([], "local"),
+    ],
+)
+def test_azure_is_the_engine_where_its_place_and_what_it_needs_there_are_set(layers, engine):
+    assert resolve(layers).settings.engine == engine
+
+
+def test_an_engine_has_defaults_of_its_own_which_say_so():
+    resolved = resolve([env(azure_speech_endpoint="ws://container:5000")])
+    tts, stt = resolved.settings.pools
+    assert (tts.max_lifetime_sec, tts.max_idle_sec) == (480.0, None)
+    assert (stt.max_lifetime_sec, stt.max_idle_sec) == (None, 240.0)
+    assert resolved.provenance["pools[tts].maxLifetimeSeconds"] == Origin(Source.DEFAULT, "engine azure")
+    assert resolved.provenance["pools[tts].warmSize"] == Origin(Source.DEFAULT)
+
+
+def test_what_is_set_wins_over_an_engines_default():
+    tts, stt = resolve(
+        [env(azure_speech_endpoint="ws://c:5000", max_lifetime_sec=None, max_idle_sec=60.0)]
+    ).settings.pools
+    assert (tts.max_lifetime_sec, tts.max_idle_sec) == (None, 60.0)
+    assert (stt.max_lifetime_sec, stt.max_idle_sec) == (None, 60.0)
 
 
 def test_another_engine_does_not_get_them():
