@@ -135,7 +135,7 @@ class SidecarClient:
             response_format: wav, pcm, mulaw, alaw, mp3, opus, flac or aac.
             sample_rate: Samples a second: 8000, 16000, 24000 or 48000; the format's own where None.
             ssml: Whether `text` is SSML.
-            session_id: Speak with this session's own client; it must exist.
+            session_id: Speak with this session's own client; it is opened where it is not open.
 
         Raises:
             SidecarUnreachable: No sidecar answers.
@@ -178,7 +178,7 @@ class SidecarClient:
             phrases: Words and phrases that are likely.
             grammar: The only sentences there can be.
             words: Whether the times of the words are wanted (`verbose_json`).
-            session_id: Listen with this session's own client; it must exist.
+            session_id: Listen with this session's own client; it is opened where it is not open.
 
         Raises:
             SidecarUnreachable: No sidecar answers.

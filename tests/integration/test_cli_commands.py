@@ -3,79 +3,21 @@
 import contextlib
 import json
 import os
-import pty
-import select
 import signal
 import socket
 import subprocess
 import sys
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
 
 import pytest
+from tests.integration.commands import Terminal, command, speechpool
 from tests.integration.sidecar import ONE_VOICE, PATIENCE_SECONDS, Sidecar, environment, running_sidecar
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
 COMMANDS = ("serve", "say", "transcribe", "status", "config", "wait", "version")
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "speechpool", *words]
-
-
-def speechpool(
-    *words: str, socket: Path | None = None, stdin: bytes = b"", env: dict[str, str] | None = None
-) -> "subprocess.CompletedProcess[bytes]":
-    known = {"SPEECHPOOL_SOCKET": str(socket)} if socket else {}
-    return subprocess.run(
-        command(*words),
-        env=environment(**known, **(env or {})),
-        input=stdin,
-        capture_output=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-
-
-class Terminal:
-    """A command whose input, output and errors are a terminal."""
-
-    def __init__(self, words: Sequence[str], socket: Path) -> None:
-        self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            command(*words),
-            env=environment(SPEECHPOOL_SOCKET=str(socket), TERM="xterm"),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.text = ""
-
-    def read_until(self, wanted: str | None) -> None:
-        """Read until this was shown; None reads to the end."""
-        while wanted is None or wanted not in self.text:
-            assert select.select([self._master], [], [], PATIENCE_SECONDS)[0], f"nothing came after {self.text!r}"
-            try:
-                data = os.read(self._master, 65536)
-            except OSError:  # EIO: the other end is closed
-                data = b""
-            if not data:
-                assert wanted is None, f"{wanted!r} did not come in {self.text!r}"
-                return
-            self.text += data.decode()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._master)
 
 
 @pytest.fixture

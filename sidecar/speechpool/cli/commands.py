@@ -1,12 +1,14 @@
 """Which commands there are, and what happens around each of them: its arguments, its errors, its exit code."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from speechpool.cli.standard_streams import open_missing
 from speechpool.errors import SettingsError, SidecarUnreachable, SpeechPoolError, UsageError
 
 __all__ = ["COMMANDS", "run"]
@@ -51,18 +53,28 @@ def run(argv: Sequence[str]) -> int:
     Returns:
         The exit code, as the help text explains it.
     """
-    if list(argv) in (["--version"], ["-V"]):
-        argv = ["version"]
+    open_missing()
     try:
-        args = _parser(_command_of(argv)).parse_args(argv)
-        code: int = args.run(args)
+        code = _run(["version"] if list(argv) in (["--version"], ["-V"]) else argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _reader_gone()
+        _drop_output()
+        return 141  # as if ended by SIGPIPE, like every other tool in a pipe
     except KeyboardInterrupt:
         return 130
     except (SpeechPoolError, OSError) as error:
+        if isinstance(error, OSError):
+            _drop_output()
         return _complain(error)
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        args = _parser(_command_of(argv)).parse_args(argv)
+    except SystemExit as end:  # the help text, or a complaint, was written
+        return int(end.code or 0)
+    code: int = args.run(args)
     return code
 
 
@@ -98,15 +110,22 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _complain(error: SpeechPoolError | OSError) -> int:
-    lines = error.problems if isinstance(error, SettingsError) else (str(error),)
-    for line in lines:
-        print(f"speechpool: {line}", file=sys.stderr)
+    lines = error.problems if isinstance(error, SettingsError) else (_text_of(error),)
+    with contextlib.suppress(OSError):  # stderr itself may be what fails; the exit code still tells
+        for line in lines:
+            print(f"speechpool: {line}", file=sys.stderr)
     if isinstance(error, SettingsError | UsageError):
         return 2
     return 3 if isinstance(error, SidecarUnreachable) else 1
 
 
-def _reader_gone() -> int:
-    """The reader of our output went away: say nothing, and keep the interpreter from flushing into the closed pipe."""
+def _text_of(error: Exception) -> str:
+    """What went wrong, without the number that Python puts before the operating system's words."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from writing at its end what could not be written now, with a traceback of its own."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141  # as if ended by SIGPIPE, like every other tool in a pipe

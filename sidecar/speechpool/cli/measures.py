@@ -1,5 +1,6 @@
 """What a client of the socket can measure: how long the audio is, and how long it took."""
 
+import contextlib
 import re
 import struct
 import sys
@@ -73,8 +74,9 @@ def transcript_summary(transcript: Transcript, audio_seconds: float | None) -> s
 
 
 def tell(line: str) -> None:
-    """Say something about the work on stderr, where it does not mix with the result."""
-    print(line, file=sys.stderr)
+    """Say something about the work on stderr, where it does not mix with the result; if it can be said."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)
 
 
 def _summary(tier: str, wait_seconds: float, parts: list[str], total: float | None, audio: float | None) -> str:

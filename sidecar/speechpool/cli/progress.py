@@ -1,5 +1,7 @@
 """Progress of long work: one line on a terminal that is overwritten and cleared, nothing in a pipe."""
 
+import contextlib
+import os
 import sys
 from types import TracebackType
 from typing import Self
@@ -7,6 +9,7 @@ from typing import Self
 __all__ = ["Progress"]
 
 _CLEAR = "\r\x1b[K"
+_USUAL_COLUMNS = 80  # of a terminal that does not say its width
 
 
 class Progress:
@@ -24,10 +27,17 @@ class Progress:
         self._write(_CLEAR)
 
     def show(self, text: str) -> None:
-        """Replace what is shown by a short line."""
-        self._write(f"{_CLEAR}{text}")
+        """Replace what is shown by this, cut at the terminal's width: what has wrapped could not be cleared."""
+        self._write(f"{_CLEAR}{text[: _columns() - 1]}")
 
     def _write(self, text: str) -> None:
         if self._is_shown:
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):  # the work goes on where nobody can watch it
+                sys.stderr.write(text)
+                sys.stderr.flush()
+
+
+def _columns() -> int:
+    with contextlib.suppress(OSError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    return _USUAL_COLUMNS

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from speechpool.cli.arguments import add_socket_argument
+from speechpool.cli.arguments import SESSION_HELP, add_socket_argument, factor
 from speechpool.cli.measures import AudioMeter, speech_summary, tell
 from speechpool.cli.progress import Progress
 from speechpool.client import SidecarClient, Speech
@@ -42,10 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", default="-", help="where to write the audio (default: stdout)"
     )
     parser.add_argument("--voice", help="a voice of the engine or one of OpenAI's, such as alloy or nova")
-    parser.add_argument("--speed", type=float, help="0.25 to 4.0; 1.0 is the voice's own speed")
+    parser.add_argument("--speed", type=factor, help="0.25 to 4.0; 1.0 is the voice's own speed")
     parser.add_argument("--format", choices=_FORMATS, help="default: what the ending of FILE says, else wav")
     parser.add_argument("--sample-rate", type=int, metavar="HZ", help="samples a second (default: the format's own)")
-    parser.add_argument("--session", metavar="ID", help="speak with the own client of this session, which must exist")
+    parser.add_argument("--session", metavar="ID", help=f"speak with the client of this session; {SESSION_HELP}")
     parser.add_argument("--ssml", action="store_true", help="TEXT is an SSML document")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell nothing on stderr but errors")
     add_socket_argument(parser)
@@ -87,7 +87,7 @@ def _format_of(output: str) -> str:
 
 
 def _write(speech: Speech, output: str, meter: AudioMeter) -> None:
-    with Progress() as progress, _opened(output) as file:
+    with Progress() as progress, _naming(output), _opened(output) as file:
         for chunk in speech:
             file.write(chunk)
             file.flush()
@@ -95,6 +95,16 @@ def _write(speech: Speech, output: str, meter: AudioMeter) -> None:
             progress.show(f"{meter.seconds:.1f} s of audio" if meter.seconds else f"{speech.size_bytes:,} bytes")
         if file.seekable():
             meter.complete_header(file)
+
+
+@contextlib.contextmanager
+def _naming(output: str) -> Iterator[None]:
+    """Let an error name what the user wrote, not the unfinished file beside it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = output if output != "-" else "stdout"
+        raise
 
 
 @contextlib.contextmanager

@@ -5,10 +5,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
-from speechpool.cli.arguments import add_socket_argument
+from speechpool.cli.arguments import SESSION_HELP, add_socket_argument
 from speechpool.cli.measures import tell, transcript_summary
 from speechpool.cli.progress import Progress
 from speechpool.client import SidecarClient
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sentence", action="append", default=[], help="one of the only sentences there can be; may be repeated"
     )
     parser.add_argument("--words", action="store_true", help="with the times of the words (verbose_json)")
-    parser.add_argument("--session", metavar="ID", help="listen with the own client of this session, which must exist")
+    parser.add_argument("--session", metavar="ID", help=f"listen with the client of this session; {SESSION_HELP}")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell nothing on stderr but errors")
     add_socket_argument(parser)
 
@@ -73,25 +73,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    if path == "-":
-        yield sys.stdin.buffer
-        return
-    with Path(path).open("rb") as file:
+def _opened(path: str) -> Iterator[BufferedReader]:
+    with os.fdopen(sys.stdin.fileno(), "rb", closefd=False) if path == "-" else Path(path).open("rb") as file:
         yield file
 
 
 class _Watched:
-    """A recording that shows how much of it was sent."""
+    """A recording that shows how much of it was sent; of a pipe, what is there is sent at once."""
 
-    def __init__(self, audio: BinaryIO, progress: Progress) -> None:
+    def __init__(self, audio: BufferedReader, progress: Progress) -> None:
         self._audio = audio
         self._progress = progress
         self._size_bytes = os.fstat(audio.fileno()).st_size
         self._sent_bytes = 0
 
     def read(self, size_bytes: int) -> bytes:
-        chunk = self._audio.read(size_bytes)
+        chunk = self._audio.read1(size_bytes)
         self._sent_bytes += len(chunk)
         share = f" of {self._size_bytes:,}" if self._size_bytes else ""
         self._progress.show(f"sent {self._sent_bytes:,}{share} bytes" if chunk else "listening...")

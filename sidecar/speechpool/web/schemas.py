@@ -100,7 +100,7 @@ def _speech_request(settings: Settings) -> Schema:
             _nullable({"type": "integer", "enum": list(SAMPLE_RATES_HZ)}),
             "Samples a second. 24000, for mulaw and alaw 8000; opus has no 22050 and 44100.",
         ),
-        "session_id": _described(_nullable(SESSION_ID), "The session whose client speaks; it must exist."),
+        "session_id": _described(_nullable(SESSION_ID), "The session whose client speaks; opened where it is not."),
         "pool": _described(_nullable(_STRING), "A pool of GET /v1/pools that makes speech."),
     }
     return _object(properties, optional=tuple(name for name in properties if name != "input"), is_open=True)
@@ -135,7 +135,7 @@ def _transcription_request() -> Schema:
         "phrases[]": _described(texts, "Hints, one a line."),
         "grammar[]": _described(texts, "The closed set of sentences that can be recognised, one a line."),
         "temperature": _described({"type": "number", "minimum": 0, "maximum": 1}, "Without effect."),
-        "session_id": _described(SESSION_ID, "The session whose client listens; it must exist."),
+        "session_id": _described(SESSION_ID, "The session whose client listens; opened where it is not."),
         "pool": _described(_STRING, "A pool of GET /v1/pools that recognises."),
     }
     return _object(properties, optional=tuple(name for name in properties if name != "file"), is_open=True)
