@@ -223,7 +223,7 @@ class EndpointList:
         """Why none of them works, in a sentence; None where one does, or where there is none."""
         if not self._endpoints or any(each.problem is None for each in self._endpoints):
             return None
-        return "; ".join(f"{each.name}: {each.problem}" for each in self._endpoints)
+        return "; ".join(dict.fromkeys(_told(each) for each in self._endpoints))
 
     def choose(self) -> Endpoint:
         """The endpoint that the next client connects to.
@@ -260,3 +260,9 @@ class EndpointList:
         if all(isinstance(problem, AuthenticationFailed) for problem in problems):
             return AuthenticationFailed(message)
         return EngineUnavailable(message)
+
+
+def _told(endpoint: Endpoint) -> str:
+    """Its problem, with its name."""
+    problem = str(endpoint.problem)
+    return problem if endpoint.name in problem else f"{endpoint.name}: {problem}"

@@ -28,7 +28,7 @@ class SingleFlight(Generic[T]):
         """The answer.
 
         Raises:
-            TimeoutError: It did not come within the limit.
+            TimeoutError: It did not come within the limit, or before `close()`.
             Exception: What the call raised.
         """
         if self._task is None or self._task.done():
@@ -36,7 +36,7 @@ class SingleFlight(Generic[T]):
             self._task.add_done_callback(_look_at_error)
         task = self._task
         done, _ = await asyncio.wait({task}, timeout=self._limit_seconds)
-        if not done:
+        if not done or task.cancelled():
             raise TimeoutError
         return task.result()
 

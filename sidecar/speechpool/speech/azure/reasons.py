@@ -83,7 +83,8 @@ def _of_error(error: BaseException, waited_seconds: float) -> str:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted ({error.verify_message}); set SSL_CERT_FILE to its CA's"
         case ssl.SSLError():
-            return f"TLS failed ({error.reason or 'no reason given'}); ws:// and http:// are for endpoints without TLS"
+            reason = getattr(error, "reason", None) or "no reason given"  # only OpenSSL's own errors have one
+            return f"TLS failed ({reason}); ws:// and http:// are for endpoints without TLS"
         case ConnectionRefusedError():
             return "the connection is refused; is something listening there?"
         case TimeoutError():
