@@ -8,6 +8,7 @@ from aiohttp import web
 
 from speechpool.errors import SpeechPoolError
 from speechpool_azure_emulator.connection import reset
+from speechpool_azure_emulator.control import Control
 from speechpool_azure_emulator.credentials import Credentials
 from speechpool_azure_emulator.engines import Engines
 from speechpool_azure_emulator.faults import FaultList
@@ -70,6 +71,7 @@ class AzureEmulator:
             listener=self._engines.listener,
         )
         self._service = Service(self._state)
+        self._control = Control(self)
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
 
@@ -91,6 +93,7 @@ class AzureEmulator:
         """
         self._loop = asyncio.get_running_loop()
         app = web.Application()
+        self._control.add_routes(app.router)
         app.router.add_route("*", "/{path:.*}", self._service.handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FAREWELL_SECONDS)
         await self._runner.setup()
@@ -114,6 +117,7 @@ class AzureEmulator:
 
     async def close(self) -> None:
         """Close all connections with 1001, stop listening, release everything; safe in every state."""
+        await self._control.close()
         await self._stop_listening()
         await self._service.close_all(_GOING_AWAY, "The emulator ends.", _FAREWELL_SECONDS)
         if self._runner:

@@ -30,6 +30,7 @@ class EncodingSpeaker:
     def __init__(self, inner: Speaker, codecs: Codecs) -> None:
         self._inner = inner
         self._codecs = codecs
+        self.by_sentence = inner.by_sentence
 
     async def open(self) -> None:
         """Open the inner one; a codec worker starts when it is needed."""

@@ -8,7 +8,7 @@ from typing import Any
 from speechpool.errors import SettingsError
 from speechpool_azure_emulator.fields import check_choice, check_integer, check_number, check_text, read
 
-__all__ = ["ACTIONS", "POINTS", "Fault", "FaultList"]
+__all__ = ["ACTIONS", "POINTS", "Fault", "FaultList", "parse_faults"]
 
 POINTS = {
     "upgrade": "before the upgrade is answered",
@@ -209,7 +209,7 @@ class _Rule:
         return True
 
 
-def parse_faults(values: Iterable[Mapping[str, Any]]) -> list[Fault]:
+def parse_faults(values: Iterable[Any]) -> list[Fault]:
     """Read several faults.
 
     Raises:

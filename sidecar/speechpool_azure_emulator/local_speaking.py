@@ -42,6 +42,8 @@ class LocalSpeaker:
         engine: The local engine; opened and closed by its owner.
     """
 
+    by_sentence = True
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._stocks: dict[AudioFormat, Stock[SynthesisClient]] = {}
@@ -159,6 +161,8 @@ class _Words:
         marks, begins = between(self._text[self._told_until : word.text_offset], is_first=self._told_until == 0)
         self._told_until = word.text_offset + word.text_length
         entries = [entry for mark in marks for entry in word_entries(Word(mark, "punctuation"), starts, 0.0)]
+        if not any(map(str.isalnum, word.text)):
+            return [*entries, *word_entries(Word(word.text, "punctuation"), starts, 0.0)]
         if begins:
             entries.append(sentence_entry((Word(self._sentence(word.text_offset)),), starts, 0.0))
         boundary, _ = word_entries(Word(word.text), starts, max(now_seconds - starts, 0.0))
@@ -166,7 +170,7 @@ class _Words:
 
     def _sentence(self, start: int) -> str:
         end = _SENTENCE_END.search(self._text, start)
-        return _MARKUP.sub("", self._text[start : end.start() if end else len(self._text)]).strip()
+        return _MARKUP.sub("", self._text[start : end.end() if end else len(self._text)]).strip()
 
 
 def between(gap: str, *, is_first: bool) -> tuple[list[str], bool]:

@@ -16,6 +16,8 @@ __all__ = ["TonesSpeaker"]
 class TonesSpeaker:
     """Speaks in tones that say which utterance they belong to, for raw formats."""
 
+    by_sentence = False
+
     async def open(self) -> None:
         """Nothing to load."""
 

@@ -19,7 +19,13 @@ __all__ = ["Listener", "Speaker", "State"]
 
 
 class Speaker(Protocol):
-    """Makes the audio of utterances."""
+    """Makes the audio of utterances.
+
+    Args:
+        by_sentence: Whether streamed text is to come in whole sentences; else in whole words.
+    """
+
+    by_sentence: bool
 
     def makes(self, output: OutputFormat) -> bool:
         """Whether it can make that format."""

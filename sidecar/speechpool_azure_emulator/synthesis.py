@@ -68,7 +68,7 @@ class SynthesisConnection:
             if message.request_id not in self._contexts:
                 self._connection.state.ledger.count("unknown_messages")
                 return
-            pieces = Pieces()
+            pieces = Pieces(by_sentence=self._connection.state.speaker.by_sentence)
             self._begin(message, pieces)
         if message.path == "text.end":
             pieces.finish()
