@@ -117,7 +117,7 @@ def test_a_confidence_outside_its_range_is_brought_into_it() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"secret words"'])
 def test_what_is_no_json_object_is_refused_without_showing_it(text: str) -> None:
-    with pytest.raises(ValueError, match="JSON|Expecting") as refused:
+    with pytest.raises(ValueError, match=r"JSON|Expecting") as refused:
         read(text)
     assert "secret" not in str(refused.value)
 
