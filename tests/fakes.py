@@ -116,16 +116,21 @@ class FakeEngine:
     clients: "list[FakeClient]" = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     said: list[tuple[int, Utterance]] = field(default_factory=list)  # number of the client, what
+    asked: list[RecognitionOptions] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
     output_formats: frozenset[AudioFormat] = frozenset(OUTPUT_FORMATS.values())
+    input_formats: frozenset[AudioFormat] = frozenset({PCM_16K})
     languages: frozenset[str] = frozenset({"en-US", "de-DE", "fr-FR"})
+    detected_language: str | None = None  # what is heard where no language is asked for
+    text_streaming: bool = False
+    segmentation: bool = False
 
     @property
     def capabilities(self) -> EngineCapabilities:
         return EngineCapabilities(
             output_formats=self.output_formats,
-            input_formats=frozenset({PCM_16K}),
+            input_formats=self.input_formats,
             languages=self.languages,
             ssml=True,
             word_boundaries=self.word_boundaries,
@@ -133,6 +138,8 @@ class FakeEngine:
             phrases=True,
             grammar=True,
             language_detection=True,
+            text_streaming=self.text_streaming,
+            segmentation=self.segmentation,
         )
 
     @property
@@ -392,6 +399,7 @@ class FakeRecognizer(FakeClient):
     def recognize(self, options: RecognitionOptions) -> "FakeRecognizing":
         if options.grammar and "xyzzy" in " ".join(options.grammar):
             raise InvalidInput("grammar: not in the dictionary: xyzzy", param="grammar", code="unknown_words")
+        self.engine.asked.append(options)
         return FakeRecognizing(self, options, self.begin())
 
 
@@ -400,6 +408,8 @@ class FakeRecognizing:
 
     def __init__(self, client: FakeRecognizer, options: RecognitionOptions, fault: Fault | None) -> None:
         self._client = client
+        self._format = client.profile.format
+        self._quiet = b"\xff" if self._format.codec is Codec.MULAW else b"\x00"
         self._options = options
         self._fault = fault
         self._canceled = asyncio.Event()
@@ -413,7 +423,7 @@ class FakeRecognizing:
 
     async def write(self, audio: bytes) -> None:
         limit = self._client.engine.recognition_buffer_seconds
-        while self._pending_seconds() + PCM_16K.seconds(len(audio)) > limit and self._pending:
+        while self._pending_seconds() + self._format.seconds(len(audio)) > limit and self._pending:
             if self._canceled.is_set() or not self._client.is_alive:
                 raise WorkerDied(f"{self._client!r} died")
             await _sleep(0.01, self._canceled)
@@ -435,7 +445,7 @@ class FakeRecognizing:
         return self._events
 
     def _pending_seconds(self) -> float:
-        return PCM_16K.seconds(sum(len(audio) for _, audio in self._pending))
+        return self._format.seconds(sum(len(audio) for _, audio in self._pending))
 
     def _push(self, kind: str, audio: bytes) -> None:
         self._pending.append((kind, audio))
@@ -456,7 +466,7 @@ class FakeRecognizing:
             await self._client.trip(self._fault, chunk, self._canceled)
             chunk += 1
             kind, audio = self._pending[0]
-            await _sleep(PCM_16K.seconds(len(audio)) * self._client.engine.recognition_rate, self._canceled)
+            await _sleep(self._format.seconds(len(audio)) * self._client.engine.recognition_rate, self._canceled)
             self._pending.pop(0)
             if self._canceled.is_set():
                 break
@@ -468,10 +478,10 @@ class FakeRecognizing:
 
     def _heard(self, audio: bytes) -> list[RecognitionEvent]:
         events: list[RecognitionEvent] = []
-        step = round(0.1 * PCM_16K.bytes_per_second)
+        step = round(0.1 * self._format.bytes_per_second)
         for begin in range(0, len(audio), step):
             piece = audio[begin : begin + step]
-            events += self._listen(any(piece), PCM_16K.seconds(len(piece)))
+            events += self._listen(bool(piece.strip(self._quiet)), self._format.seconds(len(piece)))
         return events
 
     def _listen(self, is_sound: bool, seconds: float) -> list[RecognitionEvent]:
@@ -504,7 +514,9 @@ class FakeRecognizing:
             text=self._text(),
             offset_seconds=self._start,
             duration_seconds=self._now - self._start,
-            language=self._options.language or self._client.profile.languages[0],
+            language=self._options.language
+            or self._client.engine.detected_language
+            or self._client.profile.languages[0],
             confidence=0.9,
             words=tuple(self._words) if self._options.words else (),
         )

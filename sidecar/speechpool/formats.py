@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from speechpool.errors import SettingsError
 
-__all__ = ["OUTPUT_FORMATS", "RAW_CODECS", "AudioFormat", "Codec", "output_format"]
+__all__ = ["INPUT_FORMATS", "OUTPUT_FORMATS", "RAW_CODECS", "AudioFormat", "Codec", "output_format"]
 
 
 class Codec(StrEnum):
@@ -70,6 +70,9 @@ OUTPUT_FORMATS: dict[str, AudioFormat] = {
     "Ogg24Khz16BitMonoOpus": AudioFormat(Codec.OPUS, 24_000),
 }
 """The names a pool's `outputFormat` may have: Azure Speech's own (`SpeechSynthesisOutputFormat`)."""
+
+INPUT_FORMATS: dict[str, AudioFormat] = {name: each for name, each in OUTPUT_FORMATS.items() if each.is_raw}
+"""The names a pool's `inputFormat` may have: those of the raw formats."""
 
 
 def output_format(name: str) -> AudioFormat:

@@ -61,6 +61,8 @@ def test_what_the_pool_does_not_take_is_the_services():
     taken = set(default_pool(PoolKind.TEXT_TO_SPEECH, "a").keywords())
     assert {one.name for one in POOL_KNOBS} - taken == {
         "output_format",
+        "text_streaming",
+        "input_format",
         "languages",
         "language_mode",
         "max_characters_per_minute",

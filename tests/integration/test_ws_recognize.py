@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from speechpool.errors import EngineFailed
+from speechpool.formats import AudioFormat, Codec
 
 PATH = "/v1/recognize/stream"
 SILENCE = sound(0.6, 0)
@@ -294,3 +295,52 @@ async def test_a_session_listens_on_a_socket():
                 assert error["error"]["code"] == "session_busy"
             await recognition.send("end")
             await recognition.rest()
+
+
+async def test_the_config_says_how_segments_are_cut():
+    options = {
+        "segmentation_silence_ms": 300,
+        "segmentation_maximum_ms": 30_000,
+        "segmentation_strategy": "Time",
+        "start_sensitivity": "high",
+    }
+    async with serving(fast_engine(segmentation=True)) as api, recognizing(api, **options) as recognition:
+        await recognition.event("ready")
+        asked = api.engine.asked[0]
+    assert {name: getattr(asked, name) for name in options} == options
+
+
+@pytest.mark.parametrize(
+    ("config", "param", "code"),
+    [
+        ({"segmentation_maximum_ms": 30_000}, "segmentation_maximum_ms", "unsupported_value"),
+        ({"segmentation_silence_ms": 99}, "segmentation_silence_ms", "invalid_value"),
+        ({"start_sensitivity": 3}, "start_sensitivity", "invalid_type"),
+    ],
+)
+async def test_a_config_that_cannot_be_is_refused_by_its_field(config, param, code):
+    async with serving() as api, recognizing(api, **config) as recognition:
+        error = (await recognition.event("error"))["error"]
+    assert (error["param"], error["code"]) == (param, code)
+
+
+async def test_a_pool_for_telephones_gets_its_audio_as_it_came(tmp_path):
+    """Audio in another format is converted to it where its pool is named."""
+    mulaw, pcm = AudioFormat(Codec.MULAW, 8_000), AudioFormat(Codec.PCM, 16_000)
+    settings = tmp_path / "settings.yaml"
+    pools = [
+        {"name": "tts", "kind": "TextToSpeech"},
+        {"name": "stt", "kind": "SpeechToText"},
+        {"name": "phone", "kind": "SpeechToText", "inputFormat": "Raw8Khz8BitMonoMULaw"},
+    ]
+    settings.write_text(json.dumps({"pools": pools}))
+    engine = fast_engine(input_formats=frozenset({mulaw, pcm}))
+    async with serving(engine, {"SPEECHPOOL_CONFIG": str(settings)}) as api:
+        async with recognizing(api, format="mulaw") as recognition:
+            assert (await recognition.event("ready"))["pool"] == "phone"
+        async with recognizing(api, format="pcm", pool="phone") as recognition:
+            await recognition.event("ready")
+            await recognition.audio(sound(1.0) + SILENCE)
+            await recognition.send("end")
+            final = await recognition.event("final")
+    assert final["text"].startswith("word1")

@@ -116,7 +116,7 @@ class RecognitionSummary:
         audio_seconds: Audio that the engine took.
         first_event_seconds: From the first audio to the first event; None where none came.
         seconds: The whole, from the beginning of the wait.
-        language: BCP 47 tag of the last `Final`, or the one asked for.
+        language: BCP 47 tag of the last `Final`, or the one asked for; empty where it was to be detected and was not.
     """
 
     outcome: Outcome

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechpool.errors import NotFound, PoolNotReady, SettingsError
-from speechpool.formats import AudioFormat
 from speechpool.service.context import Background
 from speechpool.service.speech_pools import (
     PoolObserver,
     RecognitionPool,
     SpeechPool,
     SynthesisPool,
-    input_format,
     make_pool,
 )
-from speechpool.settings import PoolKind, PoolSettings
+from speechpool.settings import POOL_KNOBS, Effect, PoolKind, PoolSettings
 from speechpool.speech.engine import Engine
 
 __all__ = ["PoolTable"]
@@ -88,11 +86,6 @@ class PoolTable:
     def recognition(self) -> Sequence[RecognitionPool]:
         """Those that listen."""
         return [pool for pool in self._serving.values() if pool.kind is PoolKind.SPEECH_TO_TEXT]
-
-    @property
-    def recognition_format(self) -> AudioFormat:
-        """What all of those that listen take."""
-        return input_format(self._engine)
 
     @property
     def running(self) -> Sequence[SpeechPool[Any]]:
@@ -241,9 +234,9 @@ class PoolTable:
 
 
 def _has_same_shape(old: PoolSettings, new: PoolSettings) -> bool:
-    return (old.kind, old.output_format, old.languages, old.language_mode) == (
-        new.kind,
-        new.output_format,
-        new.languages,
-        new.language_mode,
-    )
+    return _shape(old) == _shape(new)
+
+
+def _shape(settings: PoolSettings) -> tuple[object, ...]:
+    """What a client is made with."""
+    return (settings.kind, *(getattr(settings, one.name) for one in POOL_KNOBS if one.effect is Effect.REPLACE))

@@ -15,7 +15,7 @@ from speechpool.service.selection import choose_recognition, matching_language
 from speechpool.service.sessions import Activity
 from speechpool.service.speech_pools import RecognitionPool, Use
 from speechpool.service.streams import EventStream
-from speechpool.settings import PoolKind
+from speechpool.settings import LanguageMode, PoolKind
 from speechpool.speech.engine import (
     Final,
     Partial,
@@ -175,9 +175,12 @@ class RecognitionStream(EventStream[RecognizeEvent]):
     def _admit(self) -> None:
         self._speech_pool = self._choose_pool()
         self.pool = self._speech_pool.name
-        languages = self._speech_pool.settings.languages
-        self._language = matching_language(self._request.language, languages) if self._request.language else None
-        self.language = self._language or languages[0]
+        settings = self._speech_pool.settings
+        self._language = (
+            matching_language(self._request.language, settings.languages) if self._request.language else None
+        )
+        is_single = settings.language_mode is LanguageMode.SINGLE
+        self.language = self._language or (settings.languages[0] if is_single else "")  # empty until it is detected
         self._converter = self._context.codecs.converter(self._request.format, self._speech_pool.format)
         self._speech_pool.caps.admit()
 
@@ -188,7 +191,9 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         for pool in pools if request.pool is None else ():
             if pool is bound and (not request.language or matching_language(request.language, pool.settings.languages)):
                 return pool
-        return choose_recognition(pools, request.language, self._context.settings.default_language, request.pool)
+        return choose_recognition(
+            pools, request.language, self._context.settings.default_language, request.pool, request.format
+        )
 
     # --- the task ---
 
@@ -234,6 +239,9 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             words=request.words,
             partials=request.partials,
             segmentation_silence_ms=request.segmentation_silence_ms,
+            segmentation_maximum_ms=request.segmentation_maximum_ms,
+            segmentation_strategy=request.segmentation_strategy,
+            start_sensitivity=request.start_sensitivity,
         )
 
     async def _hear_all(self, recognizing: Recognizing) -> None:

@@ -29,6 +29,15 @@ SPEEDS = (0.25, 4.0)
 SEGMENTATION_SILENCES_MS = (100, 5_000)
 """Azure's range of Speech_SegmentationSilenceTimeoutMs."""
 
+SEGMENTATION_MAXIMA_MS = (20_000, 70_000)
+"""Azure's range of Speech_SegmentationMaximumTimeMs."""
+
+SEGMENTATION_STRATEGIES = ("Default", "Time", "Semantic")
+"""Azure's values of Speech_SegmentationStrategy."""
+
+START_SENSITIVITIES = ("low", "medium", "high")
+"""Azure's values of Speech_StartEventSensitivity."""
+
 MAX_PHRASES = 500
 """Azure's bound of a phrase list."""
 
@@ -96,6 +105,11 @@ class RecognizeRequest:
         words: Whether `Final.words` is wanted.
         partials: Whether `Partial` events are wanted.
         segmentation_silence_ms: Silence that ends a segment, 100 to 5000 ms; None for the engine's own.
+        segmentation_maximum_ms: The longest segment, 20,000 to 70,000 ms; None for the engine's own.
+        segmentation_strategy: "Default", "Time" or "Semantic" (which takes neither of the two above); None for the
+            engine's own.
+        start_sensitivity: How readily speech is taken to have begun: "low", "medium" or "high"; None for the engine's
+            own.
         format: Format of what is written, raw; converted where the pool's differs.
         session_id: The session whose client listens; None for any client.
         pool: Name of a pool; None to choose by language.
@@ -107,6 +121,9 @@ class RecognizeRequest:
     words: bool = False
     partials: bool = True
     segmentation_silence_ms: int | None = None
+    segmentation_maximum_ms: int | None = None
+    segmentation_strategy: str | None = None
+    start_sensitivity: str | None = None
     format: AudioFormat = DEFAULT_INPUT_FORMAT
     session_id: str | None = None
     pool: str | None = None
@@ -192,26 +209,52 @@ def check_recognition(request: RecognizeRequest, able: EngineCapabilities) -> No
     """Refuse options that no recognition could use.
 
     Raises:
-        InvalidInput: A list is too long, an entry is empty or too long, the engine knows no such option, or the
-            segmentation silence is out of bounds.
+        InvalidInput: A list is too long, an entry is empty or too long, the engine knows no such option, or an option
+            of segmentation is out of bounds.
     """
     _check_sentences("phrases", request.phrases, MAX_PHRASES, is_known=able.phrases)
     _check_sentences("grammar", request.grammar, MAX_GRAMMAR_SENTENCES, is_known=able.grammar)
-    low, high = SEGMENTATION_SILENCES_MS
-    silence_ms = request.segmentation_silence_ms
-    if silence_ms is not None and not low <= silence_ms <= high:
-        raise InvalidInput(
-            f"segmentation_silence_ms must be from {low} to {high}; got {silence_ms}",
-            param="segmentation_silence_ms",
-            code="invalid_value",
-        )
+    _check_segmentation(request, is_known=able.segmentation)
     if not request.format.is_raw:
         raise InvalidInput("format must be pcm, mulaw or alaw", param="format", code="unsupported_format")
 
 
+def _check_segmentation(request: RecognizeRequest, *, is_known: bool) -> None:
+    for param in () if is_known else ("segmentation_maximum_ms", "segmentation_strategy", "start_sensitivity"):
+        if getattr(request, param) is not None:
+            raise _unusable(param)
+    _check_range("segmentation_silence_ms", request.segmentation_silence_ms, SEGMENTATION_SILENCES_MS)
+    _check_range("segmentation_maximum_ms", request.segmentation_maximum_ms, SEGMENTATION_MAXIMA_MS)
+    _check_choice("segmentation_strategy", request.segmentation_strategy, SEGMENTATION_STRATEGIES)
+    _check_choice("start_sensitivity", request.start_sensitivity, START_SENSITIVITIES)
+    timed = [name for name in ("segmentation_silence_ms", "segmentation_maximum_ms") if getattr(request, name)]
+    if request.segmentation_strategy == "Semantic" and timed:
+        raise InvalidInput(
+            f"segmentation_strategy Semantic takes no {timed[0]}; leave one of them out",
+            param="segmentation_strategy",
+            code="invalid_value",
+        )
+
+
+def _check_range(param: str, value: int | None, bounds: tuple[int, int]) -> None:
+    low, high = bounds
+    if value is not None and not low <= value <= high:
+        raise InvalidInput(f"{param} must be from {low} to {high}; got {value}", param=param, code="invalid_value")
+
+
+def _check_choice(param: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        known = ", ".join(choices)
+        raise InvalidInput(f"{param} must be one of {known}; got {value[:64]!r}", param=param, code="invalid_value")
+
+
+def _unusable(param: str) -> InvalidInput:
+    return InvalidInput(f"{param}: this engine cannot use it; leave it out", param=param, code="unsupported_value")
+
+
 def _check_sentences(param: str, sentences: tuple[str, ...], limit: int, *, is_known: bool) -> None:
     if sentences and not is_known:
-        raise InvalidInput(f"{param}: this engine cannot use it; leave it out", param=param, code="unsupported_value")
+        raise _unusable(param)
     if len(sentences) > limit:
         raise InvalidInput(
             f"{param} must have at most {limit} entries; it has {len(sentences)}", param=param, code="too_many_entries"

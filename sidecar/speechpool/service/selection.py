@@ -6,6 +6,7 @@ from typing import TypeVar
 from speechpool.audio.formats import ResponseFormat
 from speechpool.errors import InvalidInput, NotFound
 from speechpool.formats import AudioFormat, Codec
+from speechpool.service.requests import DEFAULT_INPUT_FORMAT
 from speechpool.service.speech_pools import RecognitionPool, SpeechPool, SynthesisPool
 from speechpool.settings import LanguageMode
 from speechpool.speech.engine import Client
@@ -15,21 +16,33 @@ __all__ = ["choose_recognition", "choose_synthesis", "matching_language"]
 C = TypeVar("C", bound=Client)
 
 
-def choose_synthesis(pools: Sequence[SynthesisPool], target: ResponseFormat, name: str | None = None) -> SynthesisPool:
+def choose_synthesis(
+    pools: Sequence[SynthesisPool], target: ResponseFormat, name: str | None = None, *, is_streamed: bool = False
+) -> SynthesisPool:
     """The pool whose format is the target's; failing that, or while that has nothing warm, one to convert from.
+
+    Args:
+        pools: Those there are.
+        target: The format that is asked for.
+        name: The one pool that may serve; None for any.
+        is_streamed: Whether the text comes piece by piece: a pool that takes it so goes before all others, and is for
+            nothing else unless it is named, or there is no other.
 
     Raises:
         NotFound: No pool is called `name`.
         InvalidInput: No pool's audio can be converted to the target.
     """
-    able = [pool for pool in _named(pools, name) if pool.format == target.audio or pool.format.is_raw]
+    named = _named(pools, name)
+    if name is None and not is_streamed:
+        named = [pool for pool in named if not pool.settings.text_streaming] or named
+    able = [pool for pool in named if pool.format == target.audio or pool.format.is_raw]
     if not able:
         raise InvalidInput(
             f"response_format {target.name!r} cannot be made from the pools there are; add one with a PCM outputFormat",
             param="response_format",
             code="unsupported_format",
         )
-    able.sort(key=lambda pool: _loss(pool.format, target.audio))
+    able.sort(key=lambda pool: (is_streamed and not pool.settings.text_streaming, _loss(pool.format, target.audio)))
     return _first_warm(able)
 
 
@@ -44,9 +57,20 @@ def _loss(made: AudioFormat, wanted: AudioFormat) -> tuple[bool, bool, bool, int
 
 
 def choose_recognition(
-    pools: Sequence[RecognitionPool], language: str | None, default_language: str, name: str | None = None
+    pools: Sequence[RecognitionPool],
+    language: str | None,
+    default_language: str,
+    name: str | None = None,
+    audio_format: AudioFormat = DEFAULT_INPUT_FORMAT,
 ) -> RecognitionPool:
-    """The pool that understands the language, a warm one first.
+    """The pool that understands the language, a warm one first, and then one that takes the audio as it is.
+
+    Args:
+        pools: Those there are.
+        language: What is asked for; None for `default_language`, or any.
+        default_language: The setting.
+        name: The one pool that may serve; None for any.
+        audio_format: Format of the audio that will come.
 
     Raises:
         NotFound: No pool is called `name`.
@@ -59,14 +83,19 @@ def choose_recognition(
         able = list(named)
     if not able:
         raise _unknown_language(language or "", named)
-    able.sort(key=lambda pool: _detour(pool, wanted))
+    able.sort(key=lambda pool: _detour(pool, wanted, audio_format))
     return _first_warm(able)
 
 
-def _detour(pool: RecognitionPool, wanted: str) -> tuple[bool, bool]:
+def _detour(pool: RecognitionPool, wanted: str, audio_format: AudioFormat) -> tuple[bool | int, ...]:
+    """How far a pool is from what was asked for: in language, then in what its format loses of the audio."""
     return (
         matching_language(wanted, pool.settings.languages) != wanted,
         pool.settings.language_mode is LanguageMode.DETECT,
+        pool.format != audio_format,
+        pool.format.sample_rate_hz < audio_format.sample_rate_hz,
+        pool.format.codec is not Codec.PCM,
+        abs(pool.format.sample_rate_hz - audio_format.sample_rate_hz),
     )
 
 

@@ -1,13 +1,13 @@
 """Pools of speech clients: one `WarmableResourcePool` for each pool of the settings, with the engine's hooks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from speechpool.errors import SettingsError
-from speechpool.formats import AudioFormat, Codec, output_format
+from speechpool.formats import INPUT_FORMATS, AudioFormat, output_format
 from speechpool.pools import AllocationTier, Lease, WarmableResourcePool
 from speechpool.service.caps import PoolCaps
 from speechpool.settings import PoolKind, PoolSettings
@@ -21,12 +21,10 @@ from speechpool.speech.engine import (
     SynthesisProfile,
 )
 
-__all__ = ["RecognitionPool", "SpeechPool", "SynthesisPool", "Use", "input_format", "make_pool"]
+__all__ = ["RecognitionPool", "SpeechPool", "SynthesisPool", "Use", "make_pool"]
 
 C = TypeVar("C", bound=Client)
 PoolObserver = Callable[..., None]
-
-_PREFERRED_INPUT = AudioFormat(Codec.PCM, 16_000)  # what recognisers are trained on
 
 
 @dataclass(slots=True)
@@ -180,7 +178,7 @@ class SpeechPool(Generic[C]):
             **self.pool.snapshot(),
             "kind": self.kind.value,
             "format": {"codec": self.format.codec.value, "sample_rate_hz": self.format.sample_rate_hz},
-            **self._describe_languages(),
+            **self._describe_kind(),
             "clients": [{**asdict(facts), "state": facts.state.value} for facts in self.pool.items()],
             "caps": {
                 "max_characters_per_minute": self.settings.max_characters_per_minute,
@@ -188,9 +186,9 @@ class SpeechPool(Generic[C]):
             },
         }
 
-    def _describe_languages(self) -> dict[str, Any]:
+    def _describe_kind(self) -> dict[str, Any]:
         if self.kind is PoolKind.TEXT_TO_SPEECH:
-            return {}
+            return {"text_streaming": self.settings.text_streaming}
         return {"languages": list(self.settings.languages), "language_mode": self.settings.language_mode.value}
 
 
@@ -207,25 +205,30 @@ def make_pool(
         SettingsError: The engine cannot make such clients.
     """
     if settings.kind is PoolKind.TEXT_TO_SPEECH:
-        audio_format = _synthesis_format(engine, settings)
-        profile = SynthesisProfile(format=audio_format)
-        return SpeechPool(
-            settings, audio_format, lambda: engine.create_synthesizer(profile), clock=clock, observe=observe
-        )
+        said = _synthesis_profile(engine, settings)
+        return SpeechPool(settings, said.format, lambda: engine.create_synthesizer(said), clock=clock, observe=observe)
     heard = _recognition_profile(engine, settings)
     return SpeechPool(settings, heard.format, lambda: engine.create_recognizer(heard), clock=clock, observe=observe)
 
 
-def _synthesis_format(engine: Engine, settings: PoolSettings) -> AudioFormat:
+def _synthesis_profile(engine: Engine, settings: PoolSettings) -> SynthesisProfile:
+    able = engine.capabilities
     wanted = output_format(settings.output_format)
-    made = engine.capabilities.output_formats
-    if wanted not in made:
-        known = ", ".join(sorted(f"{each.codec} {each.sample_rate_hz} Hz" for each in made))
+    if wanted not in able.output_formats:
         raise SettingsError(
             f"pools.{settings.name}.outputFormat = {settings.output_format!r}: engine {engine.name!r} does not make "
-            f"it; it makes {known}"
+            f"it; it makes {_listed(able.output_formats)}"
         )
-    return wanted
+    if settings.text_streaming and not able.text_streaming:
+        raise SettingsError(
+            f"pools.{settings.name}.textStreaming = true: engine {engine.name!r} takes no text piece by piece; "
+            "leave it out, and such text is spoken clause by clause"
+        )
+    return SynthesisProfile(format=wanted, text_streaming=settings.text_streaming)
+
+
+def _listed(formats: Iterable[AudioFormat]) -> str:
+    return ", ".join(sorted(f"{each.codec} {each.sample_rate_hz} Hz" for each in formats))
 
 
 def _recognition_profile(engine: Engine, settings: PoolSettings) -> RecognitionProfile:
@@ -242,15 +245,13 @@ def _recognition_profile(engine: Engine, settings: PoolSettings) -> RecognitionP
         raise SettingsError(
             f"pools.{settings.name}.languageMode = Detect: engine {engine.name!r} detects no languages; use Single"
         )
-    return RecognitionProfile(format=input_format(engine), languages=settings.languages, language_mode=mode)
-
-
-def input_format(engine: Engine) -> AudioFormat:
-    """The format that recognition clients of this engine are fed with."""
-    formats = engine.capabilities.input_formats
-    if _PREFERRED_INPUT in formats:
-        return _PREFERRED_INPUT
-    return max((each for each in formats if each.codec is Codec.PCM), key=lambda each: each.sample_rate_hz)
+    taken = INPUT_FORMATS[settings.input_format]
+    if taken not in able.input_formats:
+        raise SettingsError(
+            f"pools.{settings.name}.inputFormat = {settings.input_format!r}: engine {engine.name!r} does not take it; "
+            f"it takes {_listed(able.input_formats)}"
+        )
+    return RecognitionProfile(format=taken, languages=settings.languages, language_mode=mode)
 
 
 def _forget(pool: WarmableResourcePool[C], client: C) -> None:

@@ -11,7 +11,7 @@ from speechpool.service.context import Context
 from speechpool.service.deadlines import RETRIED
 from speechpool.service.events import Behind, RecognitionSummary, RecognizeEvent
 from speechpool.service.recognitions import RecognitionStream
-from speechpool.service.requests import RecognizeRequest, TranscribeRequest
+from speechpool.service.requests import DEFAULT_INPUT_FORMAT, RecognizeRequest, TranscribeRequest
 from speechpool.service.transcripts import Transcript
 from speechpool.speech.engine import Final
 
@@ -38,7 +38,6 @@ class TranscriptionStream:
     def __init__(self, context: Context, request: TranscribeRequest) -> None:
         self._context = context
         self._request = request
-        self._input_format = context.pools.recognition_format
         self._stream = RecognitionStream(context, self._recognize_request())
         self._feeder: asyncio.Task[None] | None = None
 
@@ -51,7 +50,6 @@ class TranscriptionStream:
             words=request.words,
             partials=False,
             segmentation_silence_ms=request.segmentation_silence_ms,
-            format=self._input_format,
             session_id=request.session_id,
             pool=request.pool,
         )
@@ -81,7 +79,7 @@ class TranscriptionStream:
         self._stream.check_servable()
         self._chunks = self._context.codecs.decode(
             self._request.upload,
-            target=self._input_format,
+            target=DEFAULT_INPUT_FORMAT,
             max_seconds=self._context.settings.max_recognition_seconds,
         )
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from speechpool.formats import OUTPUT_FORMATS
+from speechpool.formats import INPUT_FORMATS, OUTPUT_FORMATS
 from speechpool.settings.kinds import Choice, Integer, Number, Switch
 from speechpool.settings.knobs import Effect, Knob, PoolKind, knob, knobs_of
 from speechpool.settings.lists import LanguageTags
@@ -42,6 +42,24 @@ class PoolSettings:
         only=PoolKind.TEXT_TO_SPEECH,
         fallback=False,
         doc="Format of the audio that the pool's clients make.",
+    )
+    text_streaming: bool = knob(
+        key="textStreaming",
+        kind=Switch(),
+        default=False,
+        effect=Effect.REPLACE,
+        only=PoolKind.TEXT_TO_SPEECH,
+        fallback=False,
+        doc="Whether the pool's clients take text piece by piece and speak before they have all of it.",
+    )
+    input_format: str = knob(
+        key="inputFormat",
+        kind=Choice(tuple(INPUT_FORMATS), make=str),
+        default="Raw16Khz16BitMonoPcm",
+        effect=Effect.REPLACE,
+        only=PoolKind.SPEECH_TO_TEXT,
+        fallback=False,
+        doc="Format of the audio that the pool's clients take; audio in another one is converted.",
     )
     languages: tuple[str, ...] = knob(
         key="languages",
@@ -253,7 +271,15 @@ POOL_KNOBS: tuple[Knob, ...] = knobs_of(PoolSettings)
 """Every knob of a pool, in the order of the tables."""
 
 _NOT_THE_POOLS = frozenset(
-    {"output_format", "languages", "language_mode", "max_characters_per_minute", "max_audio_seconds_per_minute"}
+    {
+        "output_format",
+        "text_streaming",
+        "input_format",
+        "languages",
+        "language_mode",
+        "max_characters_per_minute",
+        "max_audio_seconds_per_minute",
+    }
 )
 
 

@@ -179,7 +179,7 @@ class RecognitionConversation:
             "pool": stream.pool,
             "tier": stream.tier,
             "wait_ms": milliseconds(stream.wait_seconds),
-            "language": stream.language,
+            "language": stream.language or None,
             "format": ask.format.codec.value,
             "sample_rate": ask.format.sample_rate_hz,
         }
@@ -250,6 +250,9 @@ def _request(message: dict[str, Any] | bytes) -> RecognizeRequest:
         words=fields.flag("words", default=False),
         partials=fields.flag("partials", default=True),
         segmentation_silence_ms=fields.integer("segmentation_silence_ms"),
+        segmentation_maximum_ms=fields.integer("segmentation_maximum_ms"),
+        segmentation_strategy=fields.text("segmentation_strategy"),
+        start_sensitivity=fields.text("start_sensitivity"),
         format=input_format(name, fields.integer("sample_rate")),
         session_id=fields.text("session_id"),
         pool=fields.text("pool"),

@@ -4,13 +4,15 @@ import asyncio
 
 import pytest
 from tests.fakes import FakeEngine, sound
-from tests.unit.service.world import collect, listening, recording, serving, speaking
+from tests.unit.service.world import collect, listening, make_settings, recording, serving, speaking
 from tests.virtual import VIRTUAL, elapsed
 
-from speechpool.errors import EngineFailed, EngineTimeout, InvalidInput, NotFound, WorkerDied
+from speechpool.errors import EngineFailed, EngineTimeout, InvalidInput, NotFound, SettingsError, WorkerDied
 from speechpool.formats import AudioFormat, Codec
 from speechpool.service.events import Behind, RecognitionSummary
 from speechpool.service.requests import RecognizeRequest, TranscribeRequest
+from speechpool.service.service import SpeechService
+from speechpool.settings import LanguageMode
 from speechpool.speech.engine import Final, Partial, SpeechEnded, SpeechStarted
 
 pytestmark = VIRTUAL
@@ -200,13 +202,70 @@ async def test_words_that_a_grammar_cannot_have_are_refused_and_the_client_stays
         ({"phrases": ("a",) * 501}, "phrases"),
         ({"grammar": ("a\x00",)}, "grammar[0]"),
         ({"segmentation_silence_ms": 50}, "segmentation_silence_ms"),
+        ({"segmentation_silence_ms": 5001}, "segmentation_silence_ms"),
+        ({"segmentation_maximum_ms": 19_999}, "segmentation_maximum_ms"),
+        ({"segmentation_maximum_ms": 70_001}, "segmentation_maximum_ms"),
+        ({"segmentation_strategy": "semantic"}, "segmentation_strategy"),
+        ({"segmentation_strategy": "Semantic", "segmentation_silence_ms": 500}, "segmentation_strategy"),
+        ({"segmentation_strategy": "Semantic", "segmentation_maximum_ms": 30_000}, "segmentation_strategy"),
+        ({"start_sensitivity": "loud"}, "start_sensitivity"),
     ],
 )
 async def test_a_wrong_option_is_named(values, param) -> None:
-    async with serving(FakeEngine()) as service:
+    async with serving(FakeEngine(segmentation=True)) as service:
         with pytest.raises(InvalidInput) as caught:
             service.recognize(RecognizeRequest(**values))
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    "option", [{"segmentation_maximum_ms": 30_000}, {"segmentation_strategy": "Time"}, {"start_sensitivity": "high"}]
+)
+async def test_what_the_engine_does_not_heed_is_refused(option) -> None:
+    (param,) = option
+    async with serving(FakeEngine()) as service:
+        with pytest.raises(InvalidInput) as caught:
+            service.recognize(RecognizeRequest(**option))
+    assert (caught.value.param, caught.value.code) == (param, "unsupported_value")
+
+
+async def test_the_engine_is_told_how_to_cut_segments() -> None:
+    engine = FakeEngine(segmentation=True)
+    options = {
+        "segmentation_silence_ms": 300,
+        "segmentation_maximum_ms": 30_000,
+        "segmentation_strategy": "Time",
+        "start_sensitivity": "high",
+    }
+    async with serving(engine) as service, service.recognize(RecognizeRequest(**options)):
+        pass
+    assert {name: getattr(engine.asked[0], name) for name in options} == options
+
+
+# --- formats ---
+
+MULAW = AudioFormat(Codec.MULAW, 8_000)
+BOTH = frozenset({MULAW, AudioFormat(Codec.PCM, 16_000)})
+
+
+async def test_audio_goes_to_the_pool_that_takes_it_as_it_is() -> None:
+    engine = FakeEngine(input_formats=BOTH)
+    pools = (speaking(), listening("wide"), listening("phone", input_format="Raw8Khz8BitMonoMULaw"))
+    async with serving(engine, *pools) as service:
+        async with service.recognize(RecognizeRequest()) as stream:
+            assert stream.pool == "wide"
+        async with service.recognize(RecognizeRequest(format=MULAW)) as stream:
+            assert stream.pool == "phone"
+            await stream.write(b"\x10" * 8_000)
+            await stream.finish()
+            final = next(event for event in await collect(stream) if isinstance(event, Final))
+        assert (final.text, final.duration_seconds) == ("word1 word2", pytest.approx(1.0))
+
+
+async def test_a_format_that_the_engine_does_not_take_is_refused_at_the_start() -> None:
+    pool = listening(input_format="Raw8Khz8BitMonoMULaw")
+    with pytest.raises(SettingsError, match=r"pools\.stt\.inputFormat = 'Raw8Khz8BitMonoMULaw'.*it takes pcm 16000 Hz"):
+        await SpeechService(FakeEngine(), make_settings(speaking(), pool)).open()
 
 
 # --- languages ---
@@ -229,6 +288,17 @@ async def test_the_pool_is_chosen_by_language() -> None:
             async with service.recognize(RecognizeRequest(pool="nosuch")):
                 pass
         assert service.languages() == ("en-US", "de-DE")
+
+
+async def test_a_pool_that_detects_tells_the_language_with_each_final() -> None:
+    pool = listening("any", languages=("en-US", "de-DE"), language_mode=LanguageMode.DETECT)
+    async with serving(FakeEngine(detected_language="de-DE"), speaking(), pool) as service:
+        async with service.recognize(RecognizeRequest()) as stream:
+            assert stream.language == ""
+            await stream.write(sound(1.0))
+            await stream.finish()
+            *_, final, summary = await collect(stream)
+        assert (final.language, summary.language) == ("de-DE", "de-DE")
 
 
 # --- whole files ---
