@@ -155,7 +155,7 @@ class Maker(Generic[T]):
         pause = engine.circuit.pause(engine.settings, item.warm_failures)
         item.warm_retry_at = now + max(pause, asked_pause(error))
         engine.circuit.hold(error, now)
-        engine.clock.wake_at(item.warm_retry_at)
+        engine.clock.wake_at(min(item.warm_retry_at, item.lives_until))
         engine.stats.counts["warmup_failures"] += 1
         logger.warning("[%s] warm-up failed: %s", engine.name, type(error).__name__)
         engine.tell("warm_failed", error=error)
