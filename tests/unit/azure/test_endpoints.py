@@ -200,6 +200,17 @@ def test_a_probe_that_never_tells_its_end_gives_way_to_another(clock: Clock) -> 
     assert one.is_usable
 
 
+def test_a_probe_that_is_given_up_gives_way_at_once(clock: Clock) -> None:
+    one = endpoint(clock)
+    break_down(one)
+    clock.now += MAX_BACKOFF_SECONDS
+    one.begin_probe()
+
+    one.end_probe()
+
+    assert one.is_usable
+
+
 def test_an_endpoint_that_only_connects_is_left_again_for_longer(clock: Clock) -> None:
     one = endpoint(clock)
     break_down(one)

@@ -128,6 +128,10 @@ class Endpoint:
         if self._problem is not None:
             self._probed_until = self._clock() + PROBE_SECONDS
 
+    def end_probe(self) -> None:
+        """The one client that tried is gone; what it found out was told before."""
+        self._probed_until = float("-inf")
+
     def reset(self) -> None:
         """Forget what is known against it: it has other credentials now."""
         self._problem = None

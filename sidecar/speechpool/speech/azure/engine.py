@@ -6,7 +6,7 @@ import random
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from speechpool.errors import EngineUnavailable, SettingsError
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from speechpool.speech.azure.synthesizer import AzureSynthesizer
 
 __all__ = ["AzureEngine"]
+
+C = TypeVar("C", "AzureSynthesizer", "AzureRecognizer")
 
 logger = logging.getLogger(__name__)
 
@@ -141,13 +143,14 @@ class AzureEngine:
     # --- clients ---
 
     async def create_synthesizer(self, profile: SynthesisProfile) -> "AzureSynthesizer":
-        """A client that speaks; connected by its `warm()`.
+        """A client that speaks, with its connection open.
 
         Raises:
             SettingsError: Azure does not make the profile's format, or no endpoint is for synthesis.
             AuthenticationFailed: Every endpoint refuses its credential, or has none.
             Throttled: Every endpoint asks for fewer requests.
-            EngineUnavailable: No endpoint can be tried now; the message says why.
+            EngineUnavailable: No endpoint can be tried now, or the one that was tried opens no connection; the
+                message says why.
         """
         if profile.format not in CAPABILITIES.output_formats:
             raise SettingsError(f"outputFormat must be one of {', '.join(OUTPUT_FORMATS)}; got {profile.format}")
@@ -155,25 +158,27 @@ class AzureEngine:
         from speechpool.speech.azure.synthesizer import AzureSynthesizer  # noqa: PLC0415 - see create_engine
 
         client = AzureSynthesizer(profile, endpoint, endpoint.credentials, self._threads, self._options)
-        self._clients[client] = endpoint
-        return client
+        return await self._connected(client, endpoint)
 
     async def create_recognizer(self, profile: RecognitionProfile) -> "AzureRecognizer":
-        """A client that understands; connected by its `warm()`.
-
-        Raises:
-            SettingsError: Azure does not take the profile's format, or no endpoint is for recognition.
-            AuthenticationFailed: Every endpoint refuses its credential, or has none.
-            Throttled: Every endpoint asks for fewer requests.
-            EngineUnavailable: No endpoint can be tried now; the message says why.
-        """
+        """A client that understands, with its connection open; raises as `create_synthesizer` does."""
         if profile.format not in CAPABILITIES.input_formats:
             raise SettingsError(f"Azure recognises PCM of 8, 16, 24 and 48 kHz and 8 kHz G.711; got {profile.format}")
         endpoint = self._choose(Work.RECOGNITION)
         from speechpool.speech.azure.recognizer import AzureRecognizer  # noqa: PLC0415 - see create_engine
 
         client = AzureRecognizer(profile, endpoint, endpoint.credentials, self._threads, self._options)
+        return await self._connected(client, endpoint)
+
+    async def _connected(self, client: C, endpoint: Endpoint) -> C:
+        """The client, once its connection is open: one that cannot connect is of no use to any caller."""
         self._clients[client] = endpoint
+        try:
+            await client.warm()
+        except BaseException:
+            endpoint.end_probe()
+            await client.close()
+            raise
         return client
 
     def _choose(self, work: Work) -> Endpoint:

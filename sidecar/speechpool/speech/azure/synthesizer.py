@@ -245,7 +245,7 @@ class AzureSynthesizer:
         try:
             async with asyncio.timeout(half_seconds):
                 await self._make()
-                await opened
+                await asyncio.shield(opened)  # the time limit must not cancel what _ask goes on waiting for
         except TimeoutError:
             return await self._ask(opened, half_seconds)
         except SpeechError as error:  # there is no credential to show
