@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 
 from speechpool.errors import EngineTimeout, InvalidInput
+from speechpool.service.backlog import Backlog
 from speechpool.service.buffers import BufferClosed, EventBuffer
 from speechpool.service.context import Context
 from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop
@@ -29,15 +30,6 @@ __all__ = ["MAX_PENDING_SECONDS", "RecognitionStream"]
 
 MAX_PENDING_SECONDS = 10.0
 """Audio that may wait for the engine before `write()` waits."""
-
-BEHIND_SECONDS = 2.0
-"""From how much waiting audio on the consumer is told, and again with every further second."""
-
-CAUGHT_UP_SECONDS = 0.5
-"""Below how much waiting audio a stream that was behind is so no longer."""
-
-BURST_SECONDS = 1.0
-"""How long much audio must wait before that is worth telling: a burst that is heard at once is not."""
 
 STOP_LISTENING_SECONDS = 4.0
 """How long an engine may take to stop listening: decoders finish their segment first (the local one within 3 s)."""
@@ -79,8 +71,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         self._written_seconds = 0.0
         self._heard_seconds = 0.0
         self._heard_at_event_seconds = 0.0
-        self._told_behind_seconds = 0.0
-        self._behind_since: float | None = None
+        self._backlog = Backlog(self._tell_behind)
         self._first_audio_at: float | None = None
         self.first_event_seconds: float | None = None
         self._is_finished = False
@@ -109,7 +100,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
                 await self.finish()
                 return
             await self._push(piece, len(piece))
-            self._tell_if_behind()
+            self._note_backlog()
 
     async def commit(self) -> None:
         """Let the current segment become its `Final` now, in order with the audio before and after it.
@@ -145,21 +136,13 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         """Bytes of so many seconds, whole samples."""
         return round(seconds * self._request.format.bytes_per_second) // 2 * 2
 
-    def _tell_if_behind(self) -> None:
-        """Tell the consumer once a second's difference is worth it."""
-        behind_seconds = self._request.format.seconds(self._pending.weight)
-        if self._is_news(behind_seconds) and not self._buffer.is_closed:
-            self._told_behind_seconds = behind_seconds if behind_seconds >= BEHIND_SECONDS else 0.0
-            self._buffer.put_now((Behind(seconds=self._told_behind_seconds), 0.0))
+    def _note_backlog(self) -> None:
+        if not self._pending.is_closed:
+            self._backlog.note(self._request.format.seconds(self._pending.weight))
 
-    def _is_news(self, behind_seconds: float) -> bool:
-        now = self._context.clock()
-        if behind_seconds < BEHIND_SECONDS:
-            self._behind_since = None
-            return self._told_behind_seconds > 0 and behind_seconds < CAUGHT_UP_SECONDS
-        self._behind_since = now if self._behind_since is None else self._behind_since
-        is_lasting = now - self._behind_since >= BURST_SECONDS
-        return is_lasting and behind_seconds >= self._told_behind_seconds + 1
+    def _tell_behind(self, seconds: float) -> None:
+        if not self._buffer.is_closed:
+            self._buffer.put_now((Behind(seconds=seconds), 0.0))
 
     # --- before the task ---
 
@@ -265,7 +248,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
                     await recognizing.commit()
                 else:
                     await self._feed_audio(recognizing, item)
-            self._tell_if_behind()
+            self._note_backlog()
 
     async def _feed_audio(self, recognizing: Recognizing, audio: bytes) -> None:
         if self._first_audio_at is None:
@@ -344,6 +327,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
     # --- the end ---
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
+        self._backlog.close()
         self._pending.clear()
         self._pending.close()
         if self._has_lost_client:

@@ -7,6 +7,7 @@ from speechpool.errors import InvalidInput
 from speechpool.formats import AudioFormat, Codec
 from speechpool.settings import Settings
 from speechpool.speech.engine import EngineCapabilities
+from speechpool.speech.hints import MAX_GRAMMAR_SENTENCES, MAX_PHRASES
 
 __all__ = [
     "DEFAULT_INPUT_FORMAT",
@@ -37,12 +38,6 @@ SEGMENTATION_STRATEGIES = ("Default", "Time", "Semantic")
 
 START_SENSITIVITIES = ("low", "medium", "high")
 """Azure's values of Speech_StartEventSensitivity."""
-
-MAX_PHRASES = 500
-"""Azure's bound of a phrase list."""
-
-MAX_GRAMMAR_SENTENCES = 1_000
-"""A guess: a closed set of sentences is smaller than that, and its graph must fit a worker."""
 
 MAX_SENTENCE_CHARACTERS = 500
 """Of one phrase, or one sentence of a grammar; a guess."""

@@ -10,6 +10,7 @@ from tests.virtual import VIRTUAL, elapsed
 from speechpool.errors import EngineFailed, EngineTimeout, InvalidInput, NotFound, SettingsError, WorkerDied
 from speechpool.formats import AudioFormat, Codec
 from speechpool.service.events import Behind, RecognitionSummary
+from speechpool.service.recognitions import MAX_PENDING_SECONDS
 from speechpool.service.requests import RecognizeRequest, TranscribeRequest
 from speechpool.service.service import SpeechService
 from speechpool.settings import LanguageMode
@@ -87,6 +88,29 @@ async def test_audio_faster_than_it_is_heard_waits_and_says_how_far_behind_it_is
         behind = [event.seconds for event in events if isinstance(event, Behind)]
         assert behind[-1] == 0.0
         assert events[-1].audio_seconds == pytest.approx(60)
+
+
+async def test_a_recogniser_that_stands_still_is_told_of_though_nobody_moves() -> None:
+    engine = FakeEngine(recognition_rate=1000.0)
+    async with serving(engine) as service, service.recognize(RecognizeRequest()) as stream:
+        began = asyncio.get_running_loop().time()
+        writer = asyncio.create_task(stream.write(sound(30.0)))
+
+        event = await anext(stream)
+
+        assert isinstance(event, Behind)
+        assert event.seconds == pytest.approx(MAX_PENDING_SECONDS, abs=0.5)
+        assert elapsed(began) < 2
+        assert not writer.done(), "the writer waits for room"
+        await stream.cancel()
+        await writer
+
+
+@pytest.mark.parametrize("param", ["phrases", "grammar"])
+async def test_no_more_is_told_beforehand_than_any_engine_takes(param: str) -> None:
+    async with serving(FakeEngine()) as service:
+        with pytest.raises(InvalidInput, match=f"{param} must have at most 500 entries; it has 501"):
+            service.recognize(RecognizeRequest(**{param: ("word",) * 501}))
 
 
 async def test_audio_beyond_the_longest_time_ends_the_recognition_cleanly() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from speechpool.errors import InvalidInput
 from speechpool.speech.engine import LanguageMode, RecognitionOptions, RecognitionProfile
+from speechpool.speech.hints import MAX_PHRASES
 
 __all__ = ["check_options", "session_properties"]
 
@@ -11,7 +12,6 @@ _SILENCE_MS = (100, 5000)  # PropertyId.Speech_SegmentationSilenceTimeoutMs
 _MAXIMUM_MS = (20_000, 70_000)  # PropertyId.Speech_SegmentationMaximumTimeMs
 _STRATEGIES = ("Default", "Time", "Semantic")  # PropertyId.Speech_SegmentationStrategy
 _SENSITIVITIES = ("low", "medium", "high")  # PropertyId.Speech_StartEventSensitivity
-_MAX_PHRASES = 500  # Microsoft Learn, "Improve recognition accuracy with phrase list"
 _MAX_PHRASE_CHARACTERS = 500  # guess: a phrase is a name or a term
 _MAX_LIST_CHARACTERS = 20_000  # guess: one message of the SDK's carries the list at the beginning of each turn
 
@@ -89,8 +89,8 @@ def _check_one_of(param: str, value: str | None, known: Sequence[str]) -> None:
 
 
 def _check_phrases(phrases: Sequence[str]) -> None:
-    if len(phrases) > _MAX_PHRASES:
-        raise _wrong("phrases", "too_many_entries", f"phrases has {len(phrases)} entries; at most {_MAX_PHRASES}")
+    if len(phrases) > MAX_PHRASES:
+        raise _wrong("phrases", "too_many_entries", f"phrases has {len(phrases)} entries; at most {MAX_PHRASES}")
     characters = sum(map(len, phrases))
     if characters > _MAX_LIST_CHARACTERS:
         raise _wrong("phrases", "too_long", f"phrases has {characters} characters; at most {_MAX_LIST_CHARACTERS}")

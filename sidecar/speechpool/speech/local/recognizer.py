@@ -10,6 +10,7 @@ from speechpool.speech.engine import (
     SpeechEnded,
     SpeechStarted,
 )
+from speechpool.speech.hints import MAX_GRAMMAR_SENTENCES, MAX_PHRASES
 from speechpool.speech.local.client import WorkerClient, WorkerStream
 from speechpool.speech.local.messages import WINDOW_BYTES, Ask, Tell, pack, unpack, unpack_count
 from speechpool.speech.local.options import LocalOptions
@@ -24,8 +25,6 @@ _SAMPLE_BYTES = 2
 _WARM_UP_SECONDS = 0.3
 _SILENCE_MS = range(100, 5001)
 _DEFAULT_SILENCE_MS = 500  # OpenAI's turn detection, silence_duration_ms
-_MAX_PHRASES = 500  # Azure Speech's bound for a phrase list
-_MAX_SENTENCES = 500  # pocketsphinx builds 1,000 sentences of 6 words in 0.6 s, 5,000 in 21 s (measured)
 _MAX_ENTRY_WORDS = 50  # guess: a sentence said in one breath; a hint is one word to the decoder
 _MAX_HINT_CHARACTERS = 20_000
 
@@ -188,8 +187,8 @@ class LocalRecognizer(WorkerClient[LocalRecognizing]):
                 param="phrases",
                 code="phrases_with_grammar",
             )
-        _check_entries("phrases", options.phrases, _MAX_PHRASES)
-        _check_entries("grammar", options.grammar, _MAX_SENTENCES)
+        _check_entries("phrases", options.phrases, MAX_PHRASES)
+        _check_entries("grammar", options.grammar, MAX_GRAMMAR_SENTENCES)
 
 
 def _check_entries(param: str, entries: tuple[str, ...], most: int) -> None:
