@@ -180,7 +180,7 @@ def running_sidecar(
     words += ["--config", str(config_file)] if config_file else []
     process = subprocess.Popen(
         [sys.executable, "-m", "speechpool", "serve", *words],
-        env=environment(SPEECHPOOL_ENGINE="local", **(env or {})),
+        env=environment(**{"SPEECHPOOL_ENGINE": "local", **(env or {})}),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
