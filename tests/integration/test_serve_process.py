@@ -90,6 +90,18 @@ class TestStart:
         assert "Traceback" not in done.stderr
         assert list(tmp_path.iterdir()) == []
 
+    def test_an_option_that_only_the_engine_can_judge_ends_the_start_with_its_name(self, tmp_path: Path) -> None:
+        config = "engines: {local: {voices: {receptionist: nobody-has-this-voice}}}"
+
+        with running_sidecar(tmp_path, config=config, ready=False) as sidecar:
+            code = sidecar.wait()
+
+        assert code == 2
+        assert sidecar.lines[-1] == (
+            "speechpool: engines.local.voices: receptionist: each must name a voice that exists\n"
+        )
+        assert not sidecar.socket.exists()
+
     def test_a_second_sidecar_on_the_socket_is_refused_and_harms_nobody(self, one_voice: Sidecar) -> None:
         done = serve("--engine", "local", "--socket", str(one_voice.socket))
 

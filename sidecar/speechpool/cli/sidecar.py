@@ -19,6 +19,7 @@ from speechpool.cli.signals import Signals
 from speechpool.cli.unix_socket import claim_socket
 from speechpool.config import ConfigStore, FileWatcher
 from speechpool.config.store import Outcome, Update
+from speechpool.errors import SettingsError
 from speechpool.logs import set_level
 from speechpool.service.service import SpeechService
 from speechpool.settings import Settings
@@ -104,7 +105,9 @@ async def _serve(store: ConfigStore, service: SpeechService, signals: Signals, s
             await signals.wait_for_stop()
             for task in running:
                 task.cancel()
-    except ExceptionGroup:
+    except ExceptionGroup as failed:
+        if wrong := failed.subgroup(SettingsError):
+            raise wrong.exceptions[0] from None
         logger.exception("sidecar failed")
         return 1
     return 0

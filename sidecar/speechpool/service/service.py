@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from speechpool.audio.codecs import Codecs
-from speechpool.errors import PoolClosed, SpeechPoolError
+from speechpool.errors import PoolClosed, SettingsError, SpeechPoolError
 from speechpool.service.clauses import Clause
 from speechpool.service.context import Context
 from speechpool.service.metrics import Metrics, Named
@@ -210,20 +210,23 @@ class SpeechService:
         self._starting = context.background.spawn(self._start(), "start")
 
     async def _start(self) -> None:
-        await self._open_engine()
-        await self._context.pools.open()
+        if await self._open_engine():
+            await self._context.pools.open()
 
-    async def _open_engine(self) -> None:
+    async def _open_engine(self) -> bool:
+        """Open the engine, as often as it takes; False where it never can be with these settings."""
         backoff_seconds = FIRST_BACKOFF_SECONDS
         while True:
             try:
                 await self.engine.open()
             except SpeechPoolError as error:
                 self._context.engine_error = error
+                if isinstance(error, SettingsError):
+                    return False  # trying again would only repeat it
                 logger.warning("engine not open", extra={"engine": self.engine.name, "reason": str(error)})
             else:
                 self._context.engine_error = None
-                return
+                return True
             await self._wait_for_change(backoff_seconds * random.uniform(0.5, 1.0))
             backoff_seconds = min(backoff_seconds * 2, MAX_BACKOFF_SECONDS)
 
@@ -242,13 +245,20 @@ class SpeechService:
 
         Raises:
             PoolClosed: It is shut down before that.
+            SettingsError: The engine can never be opened with these settings.
         """
         if self._starting:
             await asyncio.wait({self._starting})
+            if isinstance(error := self._context.engine_error, SettingsError):
+                raise error
         await self._context.pools.wait_warm()
 
     async def wait_started(self) -> bool:
-        """Wait until it is ready, at most `startup_wait_seconds` after `open()`; whether it is."""
+        """Wait until it is ready, at most `startup_wait_seconds` after `open()`; whether it is.
+
+        Raises:
+            PoolClosed, SettingsError: As from `wait_ready()`.
+        """
         try:
             async with asyncio.timeout(self.settings.startup_wait_seconds):
                 await self.wait_ready()

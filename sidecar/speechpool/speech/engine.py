@@ -491,7 +491,8 @@ class Engine(Protocol):
         """Check that the engine can work here, and learn its voices.
 
         Raises:
-            EngineUnavailable: It cannot, with the reason and what to do (which extra to install, which setting).
+            EngineUnavailable: It cannot now, with the reason and what to do; it is tried again.
+            SettingsError: It never can with its options; the sidecar ends.
         """
 
     async def create_synthesizer(self, profile: SynthesisProfile) -> SynthesisClient:

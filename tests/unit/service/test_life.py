@@ -71,6 +71,23 @@ async def test_the_engine_is_tried_again_with_growing_pauses() -> None:
     assert 15 <= max(pauses) <= 30
 
 
+async def test_an_engine_that_never_can_open_with_its_settings_is_not_tried_again() -> None:
+    engine = FakeEngine()
+    tries = []
+
+    async def refused() -> None:
+        tries.append(now())
+        raise SettingsError("engines.fake.voice: there is no such voice")
+
+    engine.open = refused  # type: ignore[method-assign] # one more dial
+    async with SpeechService(engine, make_settings()) as service:
+        with pytest.raises(SettingsError, match="no such voice"):
+            await service.wait_started()
+        assert service.readiness().reasons[0].message == "engines.fake.voice: there is no such voice"
+        await asyncio.sleep(120)
+    assert len(tries) == 1
+
+
 @pytest.mark.parametrize(
     ("pool", "message"),
     [
