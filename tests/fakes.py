@@ -125,6 +125,7 @@ class FakeEngine:
     detected_language: str | None = None  # what is heard where no language is asked for
     text_streaming: bool = False
     segmentation: bool = False
+    phonemes: bool = False
 
     @property
     def capabilities(self) -> EngineCapabilities:
@@ -140,6 +141,7 @@ class FakeEngine:
             language_detection=True,
             text_streaming=self.text_streaming,
             segmentation=self.segmentation,
+            phonemes=self.phonemes,
         )
 
     @property

@@ -23,8 +23,8 @@ DESCRIPTION = """\
 Turn text into audio and write it to a file or a pipe.
 
 What the sidecar did is told on stderr: the tier of the client (dedicated: the session's own; warm: it was ready;
-cold: it had to be made first), the wait for it, when the first byte came, and the real-time factor: the seconds that
-it all took for each second of audio."""
+cold: it had to be made first; cached: none was needed), the wait for it, when the first byte came, and the real-time
+factor: the seconds that it all took for each second of audio."""
 
 EPILOG = """\
 examples:

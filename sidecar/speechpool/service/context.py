@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechpool.audio.codecs import Codecs
 from speechpool.errors import AuthenticationFailed, EngineUnavailable, PoolClosed, SpeechPoolError
-from speechpool.settings import Settings
+from speechpool.service.lexicon import Lexicon
+from speechpool.service.prompt_cache import PromptCache
+from speechpool.settings import PoolKind, Settings
 from speechpool.speech.engine import Engine
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Background:
 
 
 class Context:
-    """The engine, the pools, the codecs and what is under way.
+    """The engine, the pools, the codecs, how words are said, what was said, and what is under way.
 
     Args:
         engine: Makes the clients.
@@ -74,10 +76,21 @@ class Context:
         self.settings = settings
         self.codecs = codecs
         self.metrics = metrics
+        self.lexicon = Lexicon(settings.lexicon)
+        self.prompts = PromptCache(settings.prompt_cache_bytes or 0)
         self.background = Background()
         self.active: set[EventStream[Any]] = set()
         self.is_accepting = True
         self.engine_error: SpeechPoolError | None = EngineUnavailable("the engine is being opened")
+
+    def take(self, settings: Settings) -> None:
+        """Let these settings be in force from now on; pools are changed apart."""
+        old, self.settings = self.settings, settings
+        if old.lexicon != settings.lexicon:
+            self.lexicon = Lexicon(settings.lexicon)
+        if _sound(old) != _sound(settings):
+            self.prompts.clear()
+        self.prompts.resize(settings.prompt_cache_bytes or 0)
 
     def clock(self) -> float:
         """Monotonic seconds, of the running loop."""
@@ -96,3 +109,9 @@ class Context:
         if error := self.engine_error:
             kind = AuthenticationFailed if isinstance(error, AuthenticationFailed) else EngineUnavailable
             raise kind(str(error)) from error
+
+
+def _sound(settings: Settings) -> object:
+    """What the same request sounds different with."""
+    made = [(pool.name, pool.output_format) for pool in settings.pools_of(PoolKind.TEXT_TO_SPEECH)]
+    return settings.lexicon, made

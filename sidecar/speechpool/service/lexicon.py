@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from speechpool.errors import InvalidInput, SettingsError
-from speechpool.settings.lexicon import LexiconEntry
+from speechpool.settings import LexiconEntry
 from speechpool.speech.engine import WordBoundary
 from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlPart, SsmlText, escape, parse
 

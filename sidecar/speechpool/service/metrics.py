@@ -240,6 +240,7 @@ class _StateCollector(Collector):
         yield from self._gauges(told)
         yield from self._counters(told)
         yield from _engine_metrics(self._context.engine.measurements())
+        yield from self._prompts()
         yield from self._process()
 
     def _gauges(self, told: "list[tuple[SpeechPool[Any], dict[str, Any]]]") -> Iterator[Metric]:
@@ -270,6 +271,13 @@ class _StateCollector(Collector):
             for pool, facts in told:
                 counter.add_metric([pool.name, _kind(pool)], facts["metrics"][key])
             yield counter
+
+    def _prompts(self) -> Iterator[Metric]:
+        facts, name = self._context.prompts.facts, "speechpool_prompt_cache"
+        yield CounterMetricFamily(f"{name}_hits", "Utterances said from the prompt cache", value=facts.hits)
+        yield CounterMetricFamily(f"{name}_misses", "Utterances that were not in the prompt cache", value=facts.misses)
+        yield GaugeMetricFamily(f"{name}_bytes", "Memory that the prompt cache holds", value=facts.size_bytes)
+        yield GaugeMetricFamily(f"{name}_entries", "Utterances in the prompt cache", value=facts.entries)
 
     def _process(self) -> Iterator[Metric]:
         context = self._context

@@ -12,6 +12,7 @@ from speechpool.audio.codecs import Codecs
 from speechpool.errors import PoolClosed, SettingsError, SpeechPoolError
 from speechpool.service.clauses import Clause
 from speechpool.service.context import Context
+from speechpool.service.lexicon import check_lexicon
 from speechpool.service.metrics import Metrics, Named
 from speechpool.service.pool_table import PoolTable
 from speechpool.service.process_facts import LoopLag
@@ -192,9 +193,10 @@ class SpeechService:
         """Begin: the engine is opened and the pools are warmed in the background, again and again until they are.
 
         Raises:
-            SettingsError: The engine cannot make what a pool is to hold.
+            SettingsError: The engine cannot make what a pool is to hold, or say what the lexicon has.
         """
         context = self._context
+        self._check_lexicon(context.settings)
         context.pools = PoolTable(
             context.engine,
             context.settings.pools,
@@ -273,11 +275,15 @@ class SpeechService:
         the new one is warm, then drains. All else holds when this returns.
 
         Raises:
-            SettingsError: A pool refuses; everything is as before.
+            SettingsError: A pool refuses, or the engine cannot say what the lexicon has; everything is as before.
         """
+        self._check_lexicon(new)
         if old.pools != new.pools:
             self._context.pools.apply(new.pools)
-        self._context.settings = new
+        self._context.take(new)
+
+    def _check_lexicon(self, settings: Settings) -> None:
+        check_lexicon(settings.lexicon, phonemes=self.engine.capabilities.phonemes, engine=self.engine.name)
 
     def start_draining(self) -> None:
         """Take no new work from now on, and be not ready; what is under way goes on."""

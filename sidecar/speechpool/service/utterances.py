@@ -11,7 +11,9 @@ from speechpool.service.clauses import Clause
 from speechpool.service.context import Context
 from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop, within
 from speechpool.service.events import AudioBytes, Played, SpeakEvent, SpeechSummary
+from speechpool.service.lexicon import SourceWords
 from speechpool.service.played import CHARACTERS_PER_SECOND, PlayedAccount
+from speechpool.service.prompt_cache import CACHED, Prompt, Recording
 from speechpool.service.requests import SpeakOptions, check_speed
 from speechpool.service.selection import choose_synthesis
 from speechpool.service.sessions import Activity
@@ -67,6 +69,8 @@ class UtteranceStream(EventStream[SpeakEvent]):
         self._clause_has_audio = False
         self._clause_attempts = 0
         self._held: list[SpeakEvent] = []  # what came before the first audio of a clause: another client may redo it
+        self._prompt: Prompt | None = None  # said before: no client is needed
+        self._recording: Recording | None = None  # not said before, but perhaps again
         self._engine_seconds = 0.0
         self._bytes_sent = 0
         self._played_seconds = 0.0
@@ -113,7 +117,20 @@ class UtteranceStream(EventStream[SpeakEvent]):
         self._speech_pool = self._choose_pool()
         self.pool = self._speech_pool.name
         self._transcoder = self._context.codecs.transcoder(self._speech_pool.format, self._target)
-        self._speech_pool.caps.admit(self._characters)
+        self._look_up()
+        if self._prompt is None:
+            self._speech_pool.caps.admit(self._characters)
+
+    def _look_up(self) -> None:
+        """Find the utterance in the prompt cache, or have it recorded for those who ask for it later."""
+        prompts, options = self._context.prompts, self._options
+        if self._text is None or not prompts.is_on:
+            return
+        sound = (self._voice, options.speed, options.style, options.visemes, options.pool)
+        form = (self._target.name, self._target.audio.sample_rate_hz)
+        key = prompts.key(self._text.text, self._is_ssml, *sound, *form)
+        self._prompt = prompts.find(key)
+        self._recording = prompts.record(key) if self._prompt is None else None
 
     def _choose_pool(self) -> SynthesisPool:
         """The session's own pool if that can serve, because its client is there; else the best."""
@@ -129,9 +146,35 @@ class UtteranceStream(EventStream[SpeakEvent]):
     async def _work(self) -> None:
         limit_seconds = self._context.settings.utterance_timeout_seconds
         message = f"the utterance took longer than utterance_timeout_seconds = {limit_seconds:g}"
-        async with within(limit_seconds, message), self._transcoder:
+        async with within(limit_seconds, message):
+            if self._prompt:
+                await self._replay(self._prompt)
+            else:
+                await self._make()
+
+    async def _replay(self, prompt: Prompt) -> None:
+        """Say what was said before."""
+        self.tier = CACHED
+        self._let_in()
+        text = await self._next_clause()
+        self._account.begin(text.text if text else "", is_ssml=self._is_ssml, at_seconds=0.0)
+        for event, seconds in prompt.events:
+            if isinstance(event, AudioBytes):
+                await self._hand_over(event, seconds)
+                continue
+            if isinstance(event, WordBoundary):
+                self._account.word(event)
+                if not self._options.word_boundaries:
+                    continue
+            await self._buffer.put((event, seconds), _MARK_WEIGHT)
+        self._account.end(prompt.seconds)
+
+    async def _make(self) -> None:
+        async with self._transcoder:
             await self._say_all()
             await self._put_audio(await self._transcoder.finish())
+        if self._recording:
+            self._recording.keep(self._transcoder.seconds_in)
 
     async def _say_all(self) -> None:
         """Say clause after clause with one client; another takes over where it fails before a clause's first audio."""
@@ -184,6 +227,8 @@ class UtteranceStream(EventStream[SpeakEvent]):
         self._clause_has_audio = False
         if self._clause_attempts:
             self._account.restart(self._clause_at_seconds)
+            if self._recording:
+                self._recording.restart()
         else:
             self._account.begin(clause.text, is_ssml=self._is_ssml, at_seconds=self._clause_at_seconds)
         self._clause_attempts += 1
@@ -194,9 +239,12 @@ class UtteranceStream(EventStream[SpeakEvent]):
         return ()
 
     def _utterance(self, clause: Clause) -> Utterance:
+        more_characters = self._context.settings.max_ssml_characters
+        reading = self._context.lexicon.read(clause.text, is_ssml=self._is_ssml, more_characters=more_characters)
+        self._words = SourceWords(reading)
         return Utterance(
-            text=clause.text,
-            is_ssml=self._is_ssml,
+            text=reading.text,
+            is_ssml=reading.is_ssml,
             voice=self._voice,
             speed=self._options.speed,
             style=self._options.style,
@@ -239,7 +287,14 @@ class UtteranceStream(EventStream[SpeakEvent]):
         if isinstance(event, AudioChunk):
             await self._pass_audio(event.data)
             return
+        if isinstance(event, WordBoundary):
+            word = self._words.find(event)
+            if word is None:
+                return
+            event = word
         mark = self._shifted(event, clause)
+        if self._recording:
+            self._recording.add(mark, self._transcoder.seconds_out)
         if isinstance(mark, WordBoundary):
             self._account.word(replace(mark, text_offset=mark.text_offset - clause.offset))
             if not self._options.word_boundaries:
@@ -267,10 +322,16 @@ class UtteranceStream(EventStream[SpeakEvent]):
     async def _put_audio(self, data: bytes) -> None:
         if not data:
             return
+        audio, seconds = AudioBytes(data), self._transcoder.seconds_out
+        if self._recording:
+            self._recording.add(audio, seconds)
+        await self._hand_over(audio, seconds)
+
+    async def _hand_over(self, audio: AudioBytes, seconds: float) -> None:
         is_first = self.first_byte_seconds is None
         if is_first:
             self.first_byte_seconds = self.seconds
-        await self._buffer.put((AudioBytes(data), self._transcoder.seconds_out), len(data))
+        await self._buffer.put((audio, seconds), len(audio.data))
         if is_first:
             await asyncio.sleep(0)  # the consumer's turn, before the rest of what the engine sent in one go
 
@@ -289,7 +350,8 @@ class UtteranceStream(EventStream[SpeakEvent]):
         characters = self._characters
         self._speech_pool.caps.count_audio(made_seconds)
         if not made_seconds:
-            self._speech_pool.caps.give_back(characters)
+            if not self._prompt:
+                self._speech_pool.caps.give_back(characters)
             characters = 0
         self._context.metrics.spoke(self, characters=characters, audio_seconds=made_seconds, rtf=self._rtf())
 

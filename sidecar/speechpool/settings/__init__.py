@@ -1,6 +1,7 @@
 """The settings model: the one place of every knob, its names, bounds, default and meaning. Standard library only.
 
-`pool.py` and `process.py` declare the knobs; `kinds.py`, `places.py` and `lists.py` say what values they take.
+`pool.py` and `process.py` declare the knobs; `kinds.py`, `places.py`, `lists.py` and `lexicon.py` say what values they
+take.
 `layers.py` reads what one source sets, `resolve.py` merges the sources and checks the whole, `changes.py` tells two
 settings apart.
 """
@@ -8,6 +9,7 @@ settings apart.
 from speechpool.settings.changes import Change, diff, without_restart
 from speechpool.settings.knobs import Effect, Knob, PoolKind
 from speechpool.settings.layers import ALL_KNOBS, Layer, PoolEntry, Source, read_texts, read_tree, settings_error
+from speechpool.settings.lexicon import LexiconEntry
 from speechpool.settings.places import Address
 from speechpool.settings.pool import POOL_KNOBS, LanguageMode, PoolSettings, default_pool
 from speechpool.settings.process import PROCESS_KNOBS, Settings
@@ -23,6 +25,7 @@ __all__ = [
     "Knob",
     "LanguageMode",
     "Layer",
+    "LexiconEntry",
     "Origin",
     "PoolEntry",
     "PoolKind",

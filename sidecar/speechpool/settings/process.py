@@ -7,6 +7,7 @@ from typing import Any
 
 from speechpool.settings.kinds import Choice, Integer, Number, Secret, Text
 from speechpool.settings.knobs import Effect, Knob, PoolKind, knob, knobs_of
+from speechpool.settings.lexicon import LexiconEntries, LexiconEntry
 from speechpool.settings.lists import LANGUAGE_PATTERN, EngineOptions, Origins
 from speechpool.settings.places import Address, FileMode, FilePath, GroupName, HostPort
 from speechpool.settings.pool import PoolSettings, default_pool
@@ -308,6 +309,15 @@ class Settings:
         unit="seconds",
         doc="Longest time in which an upload brings nothing.",
     )
+    prompt_cache_bytes: int | None = knob(
+        key="promptCacheBytes",
+        env="SPEECHPOOL_PROMPT_CACHE_BYTES",
+        kind=Integer(64 * KIB, 16 * 1024 * MIB, off=True),
+        default=None,
+        unit="bytes",
+        doc="Memory for finished utterances, so that the same text is said again without a client; none is larger than "
+        "a quarter of it.",
+    )
     max_sessions: int = knob(
         key="maxSessions",
         env="SPEECHPOOL_MAX_SESSIONS",
@@ -331,6 +341,13 @@ class Settings:
         kind=Text("a language tag, as en-US", LANGUAGE_PATTERN),
         default="en-US",
         doc="Language of requests, and of SpeechToText pools, that name none.",
+    )
+    lexicon: tuple[LexiconEntry, ...] = knob(
+        key="lexicon",
+        kind=LexiconEntries(),
+        default=(),
+        doc="How words and phrases are said: as another text (alias) or, where the engine speaks phonemes, by their "
+        "sounds (ipa).",
     )
     pools: tuple[PoolSettings, ...] = (
         default_pool(PoolKind.TEXT_TO_SPEECH, "tts"),

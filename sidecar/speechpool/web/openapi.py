@@ -238,7 +238,7 @@ def _parameter(name: str, where: str, schema: Node, text: str) -> Node:
 def _headers() -> Node:
     texts = {
         "x-request-id": "The request's own, or a new one; the log has it too.",
-        "X-SpeechPool-Tier": "Where the client came from: dedicated, warm or cold.",
+        "X-SpeechPool-Tier": "Where the client came from: dedicated, warm or cold; cached: none was needed.",
         "X-SpeechPool-Wait-Ms": "How long the request waited for it, in milliseconds.",
         "Server-Timing": "acquire, first_byte, in milliseconds.",
         "X-SpeechPool-Warning": "Fields of the request that had no effect.",

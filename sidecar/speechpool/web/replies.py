@@ -90,7 +90,7 @@ def speech_headers(
 
     Args:
         request: The request.
-        tier: Where the client came from: dedicated, warm or cold.
+        tier: Where the client came from: dedicated, warm or cold; cached where none was needed.
         wait_seconds: How long the request waited for it.
         timing: Durations in seconds by their `Server-Timing` name.
     """

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from speechpool.errors import InvalidInput, SettingsError
 from speechpool.service.lexicon import Lexicon, Reading, SourceWords, check_lexicon
-from speechpool.settings.lexicon import LexiconEntry
+from speechpool.settings import LexiconEntry
 from speechpool.speech.engine import WordBoundary
 from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlText, parse, spoken_text
 

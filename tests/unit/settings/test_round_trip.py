@@ -16,6 +16,7 @@ from speechpool.settings import (
     PROCESS_KNOBS,
     Address,
     LanguageMode,
+    LexiconEntry,
     PoolKind,
     PoolSettings,
     Settings,
@@ -45,6 +46,12 @@ SPECIAL = {
     "telemetry_address": st.none() | st.builds(Address, st.sampled_from(["::1", "0.0.0.0"]), st.integers(0, 65535)),
     "default_voice": st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=128),
     "default_language": TAGS,
+    "lexicon": st.lists(
+        st.builds(LexiconEntry, word=st.sampled_from(["SQL", "New York"]), alias=st.just("sequel"))
+        | st.builds(LexiconEntry, word=st.sampled_from(["R&D", "é"]), ipa=st.just("e\u02d0")),
+        max_size=3,
+        unique_by=lambda entry: entry.word,
+    ).map(tuple),
     "output_format": st.sampled_from(list(OUTPUT_FORMATS)),
     "languages": st.lists(TAGS, min_size=1, max_size=4, unique=True).map(tuple),
 }
