@@ -143,6 +143,19 @@ def test_throttling_pauses_it_for_as_long_as_the_service_asks(clock: Clock) -> N
     assert one.throttled == 1
 
 
+def test_a_request_on_an_older_connection_does_not_end_a_pause(clock: Clock) -> None:
+    one = endpoint(clock)
+    one.failed(Throttled("429", retry_after_seconds=4.0))
+
+    one.succeeded()
+    one.opened(0.1)
+    assert not one.is_usable
+
+    clock.now += 5.0
+    one.succeeded()
+    assert one.problem is None
+
+
 def test_a_pause_that_is_asked_for_has_a_bound(clock: Clock) -> None:
     one = endpoint(clock)
 

@@ -144,7 +144,7 @@ class Endpoint:
         """A connection opened, after so many seconds."""
         self.connects += 1
         self.connect_seconds += seconds
-        self._problem = None
+        self._forgive()
 
     def reconnected(self) -> None:
         """The SDK opened a new connection in place of one that was lost."""
@@ -152,8 +152,8 @@ class Endpoint:
 
     def succeeded(self) -> None:
         """It served a request."""
-        self._problem = None
         self._in_a_row = self._level = 0
+        self._forgive()
 
     def failed(self, error: SpeechPoolError) -> None:
         """A connection did not open, or a request was not served.
@@ -175,6 +175,11 @@ class Endpoint:
     async def why(self) -> SpeechError:
         """Find out why no connection opened: one request for all that ask at the same time."""
         return await self._explain(self)
+
+    def _forgive(self) -> None:
+        """It works: but a pause holds to its end, for a connection that was open before says nothing of a new one."""
+        if self._clock() >= self._left_until:
+            self._problem = None
 
     def _count(self) -> None:
         now = self._clock()
