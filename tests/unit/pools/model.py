@@ -312,7 +312,8 @@ class Model:
         if snapshot["background_warmup"]:
             stock = items["idle"] + items["checking"] + items["unwarmed"] + coming - places
             target = snapshot["warm_pool_target"]
-            assert stock >= target or coming - places >= self.max_refilling, (
+            refilling = coming - max(0, places - items["checking"])  # who waits for a check needs no creation
+            assert stock >= target or refilling >= self.max_refilling, (
                 f"{items} with {places} waiting for {target} warm"
             )
 
