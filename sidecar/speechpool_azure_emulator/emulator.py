@@ -1,6 +1,7 @@
 """The emulator in process: an HTTP server with the service's paths, its network, its state."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -99,6 +100,7 @@ class AzureEmulator:
         await self._runner.setup()
         try:
             await self._engines.open()
+            self._state.speaker, self._state.listener = self._engines.speaker, self._engines.listener
             await self._listen()
         except BaseException:
             await self.close()
@@ -110,7 +112,7 @@ class AzureEmulator:
         try:
             await site.start()
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)
             raise EmulatorFailed(f"cannot listen at {self.host}:{self.port}: {reason}; choose another port") from error
         self._site = site
         self.port = self._runner.addresses[0][1]

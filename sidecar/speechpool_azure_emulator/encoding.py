@@ -1,6 +1,5 @@
 """The speaker for compressed formats: another speaker's audio, encoded by the product's codec workers."""
 
-import importlib.util
 from collections.abc import AsyncIterator
 
 from speechpool.audio.codecs import Codecs
@@ -20,7 +19,7 @@ _NAMES = {Codec.MP3: "mp3", Codec.OPUS: "opus"}
 
 
 class EncodingSpeaker:
-    """Speaks raw formats as `inner` does, and mp3 and opus made of its PCM, where the extra `codecs` is installed.
+    """Speaks raw formats as `inner` does, and mp3 and opus made of its PCM; needs the extra `codecs`.
 
     Args:
         inner: Makes raw audio.
@@ -32,19 +31,9 @@ class EncodingSpeaker:
         self._codecs = codecs
         self.by_sentence = inner.by_sentence
 
-    async def open(self) -> None:
-        """Open the inner one; a codec worker starts when it is needed."""
-        await self._inner.open()
-
-    async def close(self) -> None:
-        """Close the inner one."""
-        await self._inner.close()
-
     def makes(self, output: OutputFormat) -> bool:
         """What the inner one makes, and mp3 and opus."""
-        if output.audio.codec in _NAMES:
-            return importlib.util.find_spec("av") is not None
-        return self._inner.makes(output)
+        return output.audio.codec in _NAMES or self._inner.makes(output)
 
     async def speak(
         self, script: Script, output: OutputFormat, record: UtteranceRecord, options: EmulatorOptions

@@ -1,21 +1,22 @@
 """Which speaker and which listener the options ask for, and what both need."""
 
-from speechpool.audio.codecs import Codecs
-from speechpool.speech.engine import Engine
-from speechpool.speech.local import create_engine
-from speechpool_azure_emulator.encoding import EncodingSpeaker
+import importlib.util
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
 from speechpool_azure_emulator.listening import ScriptedListener
-from speechpool_azure_emulator.local_listening import LocalListener
-from speechpool_azure_emulator.local_speaking import LocalSpeaker
 from speechpool_azure_emulator.options import EmulatorOptions
 from speechpool_azure_emulator.speaking import TonesSpeaker
 from speechpool_azure_emulator.state import Listener, Speaker
+
+if TYPE_CHECKING:
+    from speechpool.audio.codecs import Codecs
 
 __all__ = ["Engines"]
 
 
 class Engines:
-    """The speaker and the listener.
+    """The speaker and the listener; what is behind them is imported only where it is needed and installed.
 
     Args:
         options: Say which.
@@ -23,14 +24,10 @@ class Engines:
     """
 
     def __init__(self, options: EmulatorOptions, script: ScriptedListener) -> None:
-        self._codecs = Codecs()
-        needs_engine = "local" in (options.speech, options.recognition)
-        self._engine: Engine | None = create_engine({}) if needs_engine else None
-        inner = LocalSpeaker(self._engine) if self._engine and options.speech == "local" else TonesSpeaker()
-        self.speaker: Speaker = EncodingSpeaker(inner, self._codecs)
+        self._options = options
+        self._opened = AsyncExitStack()
+        self.speaker: Speaker = TonesSpeaker()
         self.listener: Listener = script
-        if self._engine and options.recognition == "local":
-            self.listener = LocalListener(self._engine, self._codecs, options.grammar)
 
     async def open(self) -> None:
         """Load what they need.
@@ -38,15 +35,37 @@ class Engines:
         Raises:
             EngineUnavailable: The local engine cannot be used, with what to install.
         """
-        if self._engine:
-            await self._engine.open()
-        await self.speaker.open()
-        await self.listener.open()
+        needs_engine = "local" in (self._options.speech, self._options.recognition)
+        if needs_engine or importlib.util.find_spec("av") is not None:
+            await self._open_codecs(needs_engine=needs_engine)
+
+    async def _open_codecs(self, *, needs_engine: bool) -> None:
+        from speechpool.audio.codecs import Codecs  # noqa: PLC0415 - see the class
+
+        codecs = await self._opened.enter_async_context(Codecs())
+        if needs_engine:
+            await self._open_engine(codecs)
+        if importlib.util.find_spec("av") is not None:
+            from speechpool_azure_emulator.encoding import EncodingSpeaker  # noqa: PLC0415 - see the class
+
+            self.speaker = EncodingSpeaker(self.speaker, codecs)
+
+    async def _open_engine(self, codecs: "Codecs") -> None:
+        from speechpool.speech.local import create_engine  # noqa: PLC0415 - see the class
+        from speechpool_azure_emulator.local_listening import LocalListener  # noqa: PLC0415 - likewise
+        from speechpool_azure_emulator.local_speaking import LocalSpeaker  # noqa: PLC0415 - likewise
+
+        engine = create_engine({})
+        self._opened.push_async_callback(engine.close)
+        await engine.open()
+        if self._options.speech == "local":
+            self.speaker = LocalSpeaker(engine)
+            self._opened.push_async_callback(self.speaker.close)
+        if self._options.recognition == "local":
+            self.listener = LocalListener(engine, codecs, self._options.grammar)
+            self._opened.push_async_callback(self.listener.close)
+            await self.listener.open()
 
     async def close(self) -> None:
         """Release it; safe in every state."""
-        await self.listener.close()
-        await self.speaker.close()
-        await self._codecs.close()
-        if self._engine:
-            await self._engine.close()
+        await self._opened.aclose()

@@ -39,12 +39,6 @@ class ScriptedListener:
         """Add what is recognised next, one text for each stretch of sound."""
         self._transcripts.extend(transcripts)
 
-    async def open(self) -> None:
-        """Nothing to load."""
-
-    async def close(self) -> None:
-        """Nothing to release."""
-
     async def listen(self, audio: AudioFormat, record: RecognitionRecord, silence_seconds: float) -> "ScriptedHearing":
         """Begin with one turn."""
         return ScriptedHearing(audio, record.language, silence_seconds, self._next_transcript)

@@ -48,9 +48,6 @@ class LocalSpeaker:
         self._engine = engine
         self._stocks: dict[AudioFormat, Stock[SynthesisClient]] = {}
 
-    async def open(self) -> None:
-        """Nothing: a client starts when it is needed."""
-
     async def close(self) -> None:
         """End the workers."""
         for stock in self._stocks.values():

@@ -18,12 +18,6 @@ class TonesSpeaker:
 
     by_sentence = False
 
-    async def open(self) -> None:
-        """Nothing to load."""
-
-    async def close(self) -> None:
-        """Nothing to release."""
-
     def makes(self, output: OutputFormat) -> bool:
         """Raw formats only."""
         return output.audio.is_raw

@@ -35,24 +35,12 @@ class Speaker(Protocol):
     ) -> AsyncIterator[Sound | Entry]:
         """The audio of a script in chunks of any size, and what happens in it, each entry before its audio."""
 
-    async def open(self) -> None:
-        """Load what it needs."""
-
-    async def close(self) -> None:
-        """Release it."""
-
 
 class Listener(Protocol):
     """Understands audio."""
 
     async def listen(self, audio: AudioFormat, record: RecognitionRecord, silence_seconds: float) -> Recognizing:
         """Begin with one turn, of raw audio; that much silence ends a segment."""
-
-    async def open(self) -> None:
-        """Load what it needs."""
-
-    async def close(self) -> None:
-        """Release it."""
 
 
 @dataclass(slots=True)
