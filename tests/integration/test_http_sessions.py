@@ -84,10 +84,12 @@ async def test_a_field_that_is_none_is_refused():
     async with serving() as api:
         unknown = await api.http.put("/v1/sessions/call-1", json={"sesion": "x"})
         wrong = await api.http.put("/v1/sessions/call-1", json={"language": 5})
-        pool = await api.http.put("/v1/sessions/call-1", json={"tts_pool": "nobody"})
+        voice = await api.http.put("/v1/sessions/call-1", json={"tts_pool": "nobody"})
+        listener = await api.http.put("/v1/sessions/call-1", json={"stt_pool": "nobody"})
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (400, "unknown_parameter")
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "language")
-    assert pool.status_code in {400, 404}
+    assert (voice.status_code, voice.json()["error"]["param"]) == (404, "tts_pool")
+    assert (listener.status_code, listener.json()["error"]["param"]) == (404, "stt_pool")
 
 
 async def test_sessions_do_not_mix():

@@ -17,7 +17,12 @@ C = TypeVar("C", bound=Client)
 
 
 def choose_synthesis(
-    pools: Sequence[SynthesisPool], target: ResponseFormat, name: str | None = None, *, is_streamed: bool = False
+    pools: Sequence[SynthesisPool],
+    target: ResponseFormat,
+    name: str | None = None,
+    *,
+    is_streamed: bool = False,
+    param: str = "pool",
 ) -> SynthesisPool:
     """The pool whose format is the target's; failing that, or while that has nothing warm, one to convert from.
 
@@ -27,12 +32,13 @@ def choose_synthesis(
         name: The one pool that may serve; None for any.
         is_streamed: Whether the text comes piece by piece: a pool that takes it so goes before all others, and is for
             nothing else unless it is named, or there is no other.
+        param: The field that `name` came in, for the error.
 
     Raises:
         NotFound: No pool is called `name`.
         InvalidInput: No pool's audio can be converted to the target.
     """
-    named = _named(pools, name)
+    named = _named(pools, name, param)
     if name is None and not is_streamed:
         named = [pool for pool in named if not pool.settings.text_streaming] or named
     able = [pool for pool in named if pool.format == target.audio or pool.format.is_raw]
@@ -62,6 +68,8 @@ def choose_recognition(
     default_language: str,
     name: str | None = None,
     audio_format: AudioFormat = DEFAULT_INPUT_FORMAT,
+    *,
+    param: str = "pool",
 ) -> RecognitionPool:
     """The pool that understands the language, a warm one first, and then one that takes the audio as it is.
 
@@ -71,12 +79,13 @@ def choose_recognition(
         default_language: The setting.
         name: The one pool that may serve; None for any.
         audio_format: Format of the audio that will come.
+        param: The field that `name` came in, for the error.
 
     Raises:
         NotFound: No pool is called `name`.
         InvalidInput: No pool understands the language.
     """
-    named = _named(pools, name)
+    named = _named(pools, name, param)
     wanted = language or default_language
     able = [pool for pool in named if matching_language(wanted, pool.settings.languages)]
     if not able and language is None:
@@ -119,16 +128,16 @@ def _unknown_language(language: str, pools: Sequence[RecognitionPool]) -> Invali
     )
 
 
-def _named(pools: Sequence[SpeechPool[C]], name: str | None) -> Sequence[SpeechPool[C]]:
+def _named(pools: Sequence[SpeechPool[C]], name: str | None, param: str) -> Sequence[SpeechPool[C]]:
     if not pools:
-        raise NotFound("no pool of this kind is configured", param="pool", code="pool_not_found")
+        raise NotFound("no pool of this kind is configured", param=param, code="pool_not_found")
     if name is None:
         return pools
     for pool in pools:
         if pool.name == name:
             return [pool]
     known = ", ".join(pool.name for pool in pools)
-    raise NotFound(f"there is no such pool {name[:64]!r}; known are {known}", param="pool", code="pool_not_found")
+    raise NotFound(f"there is no such pool {name[:64]!r}; known are {known}", param=param, code="pool_not_found")
 
 
 def _first_warm(pools: Sequence[SpeechPool[C]]) -> SpeechPool[C]:

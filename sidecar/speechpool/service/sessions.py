@@ -309,9 +309,11 @@ class Sessions:
         pools, settings = self._context.pools, self._context.settings
         wanted: MutableSequence[SpeechPool[Any]] = []
         if pools.synthesis or tts_pool:
-            wanted.append(choose_synthesis(pools.synthesis, named_format(response_format or "pcm"), tts_pool))
+            target = named_format(response_format or "pcm")
+            wanted.append(choose_synthesis(pools.synthesis, target, tts_pool, param="tts_pool"))
         if pools.recognition or stt_pool:
-            wanted.append(choose_recognition(pools.recognition, language, settings.default_language, stt_pool))
+            default = settings.default_language
+            wanted.append(choose_recognition(pools.recognition, language, default, stt_pool, param="stt_pool"))
         return wanted
 
     async def _hold_all(self, session: _Session, wanted: Sequence[SpeechPool[Any]]) -> None:

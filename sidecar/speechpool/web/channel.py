@@ -102,7 +102,7 @@ class Channel:
         if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
             return None
         if len(message.data) > self._limit_bytes:
-            text = f"a message may have {self._limit_bytes} bytes"
+            text = f"a message may have at most {self._limit_bytes} bytes"
             raise BrokenProtocol(text, code="message_too_large", close_code=1009)
         return parse_object(message.data) if message.type is WSMsgType.TEXT else message.data
 

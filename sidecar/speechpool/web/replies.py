@@ -67,7 +67,7 @@ async def _read(request: web.Request, limit_bytes: int) -> bytearray:
             return body
         body += chunk
         size_bytes = max(size_bytes, len(body))
-    raise InputTooLarge(f"the body may have {limit_bytes} bytes", code="body_too_large")
+    raise InputTooLarge(f"the body may have at most {limit_bytes} bytes", code="body_too_large")
 
 
 def max_message_bytes(settings: Settings) -> int:

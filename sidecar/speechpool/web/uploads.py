@@ -95,7 +95,7 @@ class _Reader:
             if part is None:
                 return form
             await self._part(part, form)
-        raise InputTooLarge(f"a form may have {_MAX_FIELDS} fields", code="too_many_fields")
+        raise InputTooLarge(f"a form may have at most {_MAX_FIELDS} fields", code="too_many_fields")
 
     async def _part(self, part: object, form: Form) -> None:
         if not isinstance(part, BodyPartReader) or part.name is None:
@@ -114,7 +114,7 @@ class _Reader:
             value += chunk
             self._fields_bytes += len(chunk)
             if len(value) > _MAX_FIELD_BYTES or self._fields_bytes > _MAX_FIELDS_BYTES:
-                message = f"a field may have {_MAX_FIELD_BYTES} bytes, all together {_MAX_FIELDS_BYTES}"
+                message = f"a field may have at most {_MAX_FIELD_BYTES} bytes, all together {_MAX_FIELDS_BYTES}"
                 raise InputTooLarge(message, param=name[:64], code="field_too_large")
         try:
             return value.decode()
@@ -151,5 +151,5 @@ class _Reader:
             raise upload_too_slow(f"the upload brought nothing for {seconds:g} s (uploadStallSeconds)") from None
 
     def _too_large(self) -> InputTooLarge:
-        message = f"file may have {self._settings.max_upload_bytes} bytes (maxUploadBytes)"
+        message = f"file may have at most {self._settings.max_upload_bytes} bytes (maxUploadBytes)"
         return InputTooLarge(message, param="file", code="file_too_large")
