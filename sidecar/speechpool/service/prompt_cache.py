@@ -69,13 +69,15 @@ class PromptCache:
     """Prompts by what was asked for; the least recently used go first.
 
     Args:
-        limit_bytes: Most bytes that all prompts hold together; 0 keeps and finds nothing.
+        limit_bytes: Most bytes that all prompts hold together, and once more all recordings under way; 0 keeps and
+            finds nothing.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._prompts: OrderedDict[bytes, Prompt] = OrderedDict()
         self._size_bytes = 0
+        self._recorded_bytes = 0
         self._hits = 0
         self._misses = 0
         self._generation = 0
@@ -116,6 +118,17 @@ class PromptCache:
     def record(self, key: bytes) -> "Recording":
         """Write down an utterance that is being said, for those who ask for it later."""
         return Recording(self, key, self._generation)
+
+    def reserve(self, size_bytes: int) -> bool:
+        """Let a recording hold so much more; False where all that are under way would hold more than the limit."""
+        if self._recorded_bytes + size_bytes > self._limit_bytes:
+            return False
+        self._recorded_bytes += size_bytes
+        return True
+
+    def release(self, size_bytes: int) -> None:
+        """A recording holds so much less."""
+        self._recorded_bytes -= size_bytes
 
     def keep(self, key: bytes, prompt: Prompt, generation: int) -> None:
         """Add a prompt, or replace it, unless the cache was cleared since it was begun, or it is too large."""
@@ -163,32 +176,40 @@ class Recording:
         self._key = key
         self._generation = generation
         self._events: list[tuple[PromptEvent, float]] = []
-        self._size_bytes = _PROMPT_BYTES
-        self._is_too_large = False
+        self._size_bytes = 0
+        self._is_over = False
 
     def restart(self) -> None:
         """Another client says it from its start."""
         self._events = []
-        self._size_bytes = _PROMPT_BYTES
+        self._cache.release(self._size_bytes)
+        self._size_bytes = 0
 
     def add(self, event: PromptEvent, seconds: float) -> None:
         """Write down an event; `seconds` of audio are out once it is taken."""
-        if self._is_too_large:
+        if self._is_over:
             return
         if isinstance(event, AudioBytes):
             event = AudioBytes(bytes(event.data))  # a view would keep alive all that it is a part of
-        self._size_bytes += _size(event)
+        size_bytes = _size(event)
+        if self._size_bytes + size_bytes > self._cache.largest_bytes or not self._cache.reserve(size_bytes):
+            self.drop()
+            return
+        self._size_bytes += size_bytes
         self._events.append((event, seconds))
-        if self._size_bytes > self._cache.largest_bytes:
-            self._is_too_large = True
-            self._events = []
 
     def keep(self, seconds: float) -> None:
         """It was said to its end, `seconds` long: others may have it."""
-        if self._is_too_large or not any(isinstance(event, AudioBytes) for event, _ in self._events):
-            return
-        prompt = Prompt(events=tuple(self._events), seconds=seconds, size_bytes=self._size_bytes)
-        self._cache.keep(self._key, prompt, self._generation)
+        if any(isinstance(event, AudioBytes) for event, _ in self._events):
+            size_bytes = self._size_bytes + _PROMPT_BYTES
+            prompt = Prompt(events=tuple(self._events), seconds=seconds, size_bytes=size_bytes)
+            self._cache.keep(self._key, prompt, self._generation)
+        self.drop()
+
+    def drop(self) -> None:
+        """Hold nothing any more; safe to repeat."""
+        self.restart()
+        self._is_over = True
 
 
 def _size(event: PromptEvent) -> int:

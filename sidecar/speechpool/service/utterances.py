@@ -126,7 +126,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
         prompts, options = self._context.prompts, self._options
         if self._text is None or not prompts.is_on:
             return
-        sound = (self._voice, options.speed, options.style, options.visemes, options.pool)
+        sound = (self._voice, options.speed, options.style, options.visemes, self.pool)
         form = (self._target.name, self._target.audio.sample_rate_hz)
         key = prompts.key(self._text.text, self._is_ssml, *sound, *form)
         self._prompt = prompts.find(key)
@@ -346,6 +346,8 @@ class UtteranceStream(EventStream[SpeakEvent]):
             self._played_seconds = mark
 
     def _count(self) -> None:
+        if self._recording:
+            self._recording.drop()
         made_seconds = self._transcoder.seconds_in
         characters = self._characters
         self._speech_pool.caps.count_audio(made_seconds)

@@ -95,6 +95,29 @@ def test_a_recording_that_grew_too_large_holds_nothing_any_more() -> None:
     assert held < LIMIT_BYTES
 
 
+def test_recordings_under_way_hold_no_more_than_the_limit_together() -> None:
+    cache = PromptCache(LIMIT_BYTES)
+    recordings = [cache.record(cache.key(number)) for number in range(10)]
+    for recording in recordings:
+        recording.add(AudioBytes(b"x" * 8_000), 1.0)
+    recordings[0].drop()
+    recordings[0].drop()
+    last = cache.record(cache.key("last"))
+    last.add(AudioBytes(b"x" * 8_000), 1.0)
+    for recording in (*recordings, last):
+        recording.keep(1.0)
+    kept = [number for number in range(10) if cache.find(cache.key(number))]
+    assert kept == [1, 2, 3]
+    assert cache.find(cache.key("last"))
+    again = [cache.record(cache.key("again", number)) for number in range(4)]
+    for recording in again:
+        recording.add(AudioBytes(b"x" * 8_000), 1.0)
+        recording.restart()
+        recording.add(AudioBytes(b"x" * 8_000), 1.0)
+        recording.keep(1.0)
+    assert all(cache.find(cache.key("again", number)) for number in range(4))
+
+
 def test_what_another_client_said_again_is_there_once() -> None:
     cache = PromptCache(LIMIT_BYTES)
     recording = cache.record(cache.key("a"))

@@ -94,7 +94,6 @@ async def test_words_are_told_to_those_alone_who_want_them() -> None:
         {"response_format": "wav"},
         {"visemes": True},
         {"text": "<speak>one</speak>", "is_ssml": True},
-        {"pool": "tts"},
     ],
 )
 async def test_what_sounds_different_is_said_anew(other: dict) -> None:
@@ -111,6 +110,14 @@ async def test_another_rate_is_another_prompt() -> None:
     async with serving(FakeEngine(), *pools, prompt_cache_bytes=MIB) as service:
         fast, slow = [await said(service, ask(sample_rate_hz=rate_hz)) for rate_hz in (24_000, 8_000)]
     assert len(fast) == 3 * len(slow)
+
+
+async def test_another_pool_is_another_prompt_and_its_name_alone_is_none() -> None:
+    pools = (speaking(), speaking("other"), listening())
+    async with serving(FakeEngine(), *pools, prompt_cache_bytes=MIB) as service:
+        await said(service, ask())
+        assert await tier_of(service, ask(pool="tts")) == CACHED
+        assert await tier_of(service, ask(pool="other")) == "warm"
 
 
 async def test_another_name_of_the_same_voice_is_the_same() -> None:
@@ -140,6 +147,17 @@ async def test_half_an_utterance_is_never_kept() -> None:
         async with service.speak(ask()) as stream:
             await anext(stream)
         assert await tier_of(service, ask()) == "warm"
+        assert await tier_of(service, ask()) == CACHED
+
+
+async def test_what_broke_off_takes_no_room_from_those_that_come_after_it() -> None:
+    engine = FakeEngine()
+    async with serving(engine, prompt_cache_bytes=MIB) as service:
+        for _ in range(20):
+            async with service.speak(ask()) as stream:
+                for _ in range(20):
+                    await anext(stream)
+        await said(service, ask())
         assert await tier_of(service, ask()) == CACHED
 
 
