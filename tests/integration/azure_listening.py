@@ -90,17 +90,31 @@ async def line_to(url: str, credentials: CredentialSource | None = None, **optio
         assert threads.stuck == 0
 
 
-async def feed(recognizing: AzureRecognizing, *pieces: bytes) -> list[RecognitionEvent]:
-    """Write and finish; all events."""
+async def feed(recognizing: AzureRecognizing, *pieces: bytes, ends: bool = True) -> list[RecognitionEvent]:
+    """Write, finish where it `ends`, and listen: all events, or the error that it ends with."""
 
     async def write() -> None:
         for piece in pieces:
             await recognizing.write(piece)
-        await recognizing.finish()
+        if ends:
+            await recognizing.finish()
 
-    async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as tasks:
-        tasks.create_task(write())
-        return [event async for event in recognizing]
+    writing = asyncio.create_task(write())
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            return [event async for event in recognizing]
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+
+async def next_final(recognizing: AzureRecognizing) -> Final:
+    """The next final result; those who wait for it have written before."""
+    async with asyncio.timeout(LIMIT_SECONDS):
+        async for event in recognizing:
+            if isinstance(event, Final):
+                return event
+    raise AssertionError("it ended without a final")
 
 
 def texts(events: list[RecognitionEvent]) -> list[str]:

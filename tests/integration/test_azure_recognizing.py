@@ -7,7 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import uvloop
-from tests.integration.azure_listening import LIMIT_SECONDS, Line, feed, finals, line_to, quiet, sound, texts
+from tests.integration.azure_listening import (
+    LIMIT_SECONDS,
+    Line,
+    feed,
+    finals,
+    line_to,
+    next_final,
+    quiet,
+    sound,
+    texts,
+)
 
 from speechpool.errors import EngineFailed, InvalidInput
 from speechpool.formats import AudioFormat, Codec
@@ -287,8 +297,7 @@ async def test_a_commit_ends_the_segment_at_once_and_audio_may_follow(line, emul
     recognizing = (await line.warm()).recognize(RecognitionOptions(partials=False))
     await recognizing.write(sound(1.0))
     await recognizing.commit()
-    async with asyncio.timeout(LIMIT_SECONDS):
-        first = await _next_final(recognizing)
+    first = await next_final(recognizing)
     assert (first.text, first.duration_seconds) == ("first", pytest.approx(1.0))
     rest = await feed(recognizing, sound(0.5))
     assert [(final.text, final.offset_seconds) for final in finals(rest)] == [("second", pytest.approx(1.0))]
@@ -298,7 +307,7 @@ async def test_a_commit_ends_the_segment_at_once_and_audio_may_follow(line, emul
 async def test_a_commit_before_any_audio_is_answered(line) -> None:
     recognizing = (await line.warm()).recognize(RecognitionOptions())
     await recognizing.commit()
-    assert (await _next_final(recognizing)).text == ""
+    assert (await next_final(recognizing)).text == ""
     await recognizing.cancel()
 
 
@@ -307,8 +316,7 @@ async def test_a_commit_with_nothing_said_is_answered(emulator) -> None:
         recognizing = (await line.warm()).recognize(RecognitionOptions())
         await recognizing.write(quiet(0.5))
         await recognizing.commit()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            assert (await _next_final(recognizing)).text == ""
+        assert (await next_final(recognizing)).text == ""
         await recognizing.cancel()
 
 
@@ -329,21 +337,13 @@ async def test_without_the_services_commit_silence_ends_the_segment_and_takes_no
         recognizing = (await line.warm()).recognize(RecognitionOptions(partials=False, segmentation_silence_ms=300))
         await recognizing.write(sound(1.0))
         await recognizing.commit()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            assert (await _next_final(recognizing)).text == "first"
+        assert (await next_final(recognizing)).text == "first"
         rest = await feed(recognizing, sound(0.5))
         assert [(final.text, final.offset_seconds) for final in finals(rest)] == [("second", pytest.approx(1.0))]
         assert finals(rest)[0].duration_seconds == pytest.approx(0.5)
     record = emulator.recognitions[-1]
     assert record.commits == 0
     assert record.audio_bytes == (1.0 + 0.8 + 0.5) * 32_000
-
-
-async def _next_final(recognizing) -> Final:
-    async for event in recognizing:
-        if isinstance(event, Final):
-            return event
-    raise AssertionError("it ended without a final")
 
 
 # --- the end -------------------------------------------------------------------------------------------------------

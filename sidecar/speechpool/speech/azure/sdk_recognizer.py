@@ -105,6 +105,7 @@ class SdkRecognizer:
         )
         self.session_id: str = recognizer.properties.get_property(sdk.PropertyId.Speech_SessionId)
         self._phrases: sdk.PhraseListGrammar | None = None
+        self._has_ended = False  # no more audio comes
         self._results = [results_of(recognizer, kind) for kind in ("recognizing", "recognized")]
         for results, hear in zip(self._results, (heard.partial, heard.phrase), strict=True):
             bridge.connect(results, str, hear)
@@ -178,12 +179,13 @@ class SdkRecognizer:
 
     def finish(self) -> None:
         """No more audio: what is written is heard to its end, then `stopped` is told."""
+        self._has_ended = True
         self._stream.close()
 
     def release(self) -> None:
         """Stop, and let go of everything; blocks, up to the stop's limit where the service does not answer.
 
-        The stream is not closed before: the SDK's stop would then wait for it, too (10 s more, measured).
+        After the end of the audio there is nothing to stop; after an error it would wait for its limit (measured).
         """
         with self._lock:
             recognizer, self._recognizer = self._recognizer, None
@@ -198,7 +200,8 @@ class SdkRecognizer:
             ):
                 signal.disconnect_all()
             try:
-                recognizer.stop_continuous_recognition_async().get()
+                if not self._has_ended:
+                    recognizer.stop_continuous_recognition_async().get()
             finally:
                 self._connection.release()
                 self._results = []
