@@ -54,6 +54,7 @@ soak: $(STAMP) ## mixed load for SOAK_MINUTES (3), steady memory and no cold cal
 docs: $(STAMP) ## rewrite the settings tables from the settings model
 	$(BIN)/python -m speechpool.config.table --write README.md
 	$(BIN)/python -m speechpool.config.table --full --write docs/settings.md
+	$(BIN)/python -m speechpool.config.table --azure --write docs/azure.md
 
 format: $(STAMP) ## rewrite the files as `make check` wants them
 	$(BIN)/ruff format .

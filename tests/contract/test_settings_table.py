@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from speechpool.config.table import BEGIN, END, RELIED_ON, full_table, main, short_table, with_table
+from speechpool.config.table import BEGIN, END, RELIED_ON, azure_table, full_table, main, short_table, with_table
 from speechpool.pools import WarmableResourcePool
 from speechpool.settings import ALL_KNOBS, POOL_KNOBS, PoolKind, default_pool
 
@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
     [
         ("README.md", short_table, "python -m speechpool.config.table --write README.md"),
         ("docs/settings.md", full_table, "python -m speechpool.config.table --full --write docs/settings.md"),
+        ("docs/azure.md", azure_table, "python -m speechpool.config.table --azure --write docs/azure.md"),
     ],
 )
 def test_a_documents_table_is_that_of_the_model(document, table, command):

@@ -2,6 +2,7 @@
 
 python -m speechpool.config.table --write README.md
 python -m speechpool.config.table --full --write docs/settings.md
+python -m speechpool.config.table --azure --write docs/azure.md
 """
 
 import argparse
@@ -10,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from speechpool.settings import ALL_KNOBS, POOL_KNOBS, PROCESS_KNOBS, Effect, Knob
+from speechpool.speech.azure.options import option_rows
 
-__all__ = ["BEGIN", "END", "RELIED_ON", "full_table", "short_table", "with_table"]
+__all__ = ["BEGIN", "END", "RELIED_ON", "azure_table", "full_table", "short_table", "with_table"]
 
 RELIED_ON = (
     "SPEECH_POOL_WARM_SIZE",
@@ -58,6 +60,12 @@ def full_table() -> str:
     )
 
 
+def azure_table() -> str:
+    """The table of the Azure engine's options."""
+    rows = [(_code(name), values, default, doc) for name, values, default, doc in option_rows()]
+    return _table(("option", "values", "default", "meaning"), rows)
+
+
 def with_table(document: str, table: str) -> str:
     """The document with what stands between the markers replaced by the table.
 
@@ -74,10 +82,12 @@ def with_table(document: str, table: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table, or write it between a document's markers."""
     parser = argparse.ArgumentParser(prog="python -m speechpool.config.table", description=main.__doc__)
-    parser.add_argument("--full", action="store_true", help="every setting, not only those that users rely on")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--full", action="store_true", help="every setting, not only those that users rely on")
+    which.add_argument("--azure", action="store_true", help="the options of the Azure engine instead")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the document to renew; without it, print")
     args = parser.parse_args(arguments)
-    table = full_table() if args.full else short_table()
+    table = azure_table() if args.azure else full_table() if args.full else short_table()
     if args.write is None:
         sys.stdout.write(table + "\n")
     else:

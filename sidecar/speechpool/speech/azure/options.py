@@ -14,7 +14,7 @@ from speechpool.speech.azure.endpoint_options import (
     read_endpoints,
 )
 
-__all__ = ["AzureOptions", "Proxy"]
+__all__ = ["OPTIONS", "AzureOptions", "Option", "Proxy", "option_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,34 +36,12 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureOptions:
-    """What can be set; restart to change.
+    """What can be set; restart to change. `OPTIONS` describes all but where to connect and through which proxy.
 
     Args:
         endpoints: Where to connect, at least one: from `endpoints`, or from `AZURE_SPEECH_REGION` and the like.
-        voices: `voices`: more names for voices, each for one of Azure's ("receptionist": "en-US-AvaNeural").
-        language: `language`: BCP 47 tag of the language whose voices OpenAI's names stand for.
-        connect_timeout_seconds: `connectTimeoutSeconds`: longest wait for an open connection, 0.1 to 60.
-        keep_connection: `keepConnection`: whether a connection outlives an utterance that is cancelled.
-        sdk_first_chunk_timeout_seconds: `sdkFirstChunkTimeoutSeconds`: when the SDK itself gives up waiting for the
-            first audio, 1 to 120; behind the sidecar's own `firstChunkTimeoutSeconds`.
-        sdk_retries: `sdkRetries`: how often the SDK itself tries a synthesis again, 0 to 3; on the same connection, so
-            it helps against none that is dead.
-        stop_timeout_seconds: `stopTimeoutSeconds`: how long the SDK waits for the end of a recognition, 1 to 10.
-        sdk_threads: `sdkThreads`: most calls into the SDK at once, 4 to 1024; an utterance under way is one.
-        recognition_frame_ms: `recognitionFrameMs`: audio in one message to the service, 10 to 200 ms.
-        recognition_answer_seconds: `recognitionAnswerSeconds`: longest wait for the service to begin a recognition
-            after its first audio, 0.1 to 120.
-        recognition_silent_seconds: `recognitionSilentSeconds`: how long a recognition that gets audio may stay without
-            any event, 5 to 300; the service ends a segment after at most 33 s.
-        recognition_end_seconds: `recognitionEndSeconds`: longest wait for the next event after the end of the audio,
-            0.1 to 120.
-        commit_seconds: `commitSeconds`: longest wait for the final result of a segment that is committed, 0.1 to 30.
-        inline_commit: `inlineCommit`: whether a commit is a message to the service; otherwise, and where the SDK cannot
-            send one, it is silence that is written.
-        max_buffered_seconds: `maxBufferedSeconds`: most audio that waits for a slow reader, 1 to 600.
         proxy: `proxy`: an HTTP proxy as http://user@host:port; its password is in the variable that
             `proxyPasswordEnv` names.
-        properties: `properties`: properties of the SDK by name, set last.
     """
 
     endpoints: tuple[EndpointOptions, ...]
@@ -101,10 +79,9 @@ class AzureOptions:
         options = {name: value for name, value in options.items() if value is not None}
         values: dict[str, Any] = {"endpoints": read_endpoints(options, environ, problems)}
         for name, value in options.items():
-            if name in _OPTIONS:
-                read, expected = _OPTIONS[name]
-                if (found := read(value)) is None:
-                    problems.add(name, expected, value)
+            if option := OPTIONS.get(name):
+                if (found := option.read(value)) is None:
+                    problems.add(name, option.expected, value)
                 values[_python(name)] = found
             elif name not in _ENDPOINT_NAMES | _PROXY_NAMES:
                 problems.lines.append(f"{SECTION}.{name} is unknown; known are {', '.join(sorted(_SHOWN))}")
@@ -132,29 +109,45 @@ def _read_proxy(options: Mapping[str, Any], environ: Mapping[str, str], problems
     return Proxy(host=match[2], port=int(match[3]), username=match[1], password=password or None)
 
 
-# --- what values may be: each reader gives the value, or None where it is not allowed ---
+# --- what values may be ---
 
 Reader = Callable[[object], Any]
 
 
-def _number(minimum: float, maximum: float) -> tuple[Reader, str]:
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Args:
+        read: Gives the value, or None where it is not allowed.
+        expected: What is allowed, as it follows "must be".
+        doc: What it is for, in a sentence.
+    """
+
+    read: Reader
+    expected: str
+    doc: str
+
+
+def _number(minimum: float, maximum: float, doc: str) -> Option:
     def read(value: object) -> float | None:
         good = isinstance(value, int | float) and not isinstance(value, bool) and minimum <= value <= maximum
         return float(value) if good else None  # type: ignore[arg-type] # good says that it is a number
 
-    return read, f"a number from {minimum:g} to {maximum:g}"
+    return Option(read, f"a number from {minimum:g} to {maximum:g}", doc)
 
 
-def _integer(minimum: int, maximum: int) -> tuple[Reader, str]:
+def _integer(minimum: int, maximum: int, doc: str) -> Option:
     def read(value: object) -> int | None:
         good = isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum
         return value if good else None  # type: ignore[return-value] # good says that it is an int
 
-    return read, f"a whole number from {minimum} to {maximum}"
+    return Option(read, f"a whole number from {minimum} to {maximum}", doc)
 
 
-def _switch(value: object) -> bool | None:
-    return {"Enabled": True, "Disabled": False}.get(value) if isinstance(value, str) else None
+def _switch(doc: str) -> Option:
+    words = {"Enabled": True, "Disabled": False}
+    return Option(lambda value: words.get(value) if isinstance(value, str) else None, "Enabled or Disabled", doc)
 
 
 def _language(value: object) -> str | None:
@@ -166,27 +159,72 @@ def _texts(value: object) -> Mapping[str, str] | None:
     return value if good else None  # type: ignore[return-value] # good says that it is a mapping
 
 
-_OPTIONS: dict[str, tuple[Reader, str]] = {
-    "voices": (_texts, "a mapping from a voice's other name to Azure's own"),
-    "language": (_language, "a language tag such as en-US"),
-    "connectTimeoutSeconds": _number(0.1, 60),
-    "keepConnection": (_switch, "Enabled or Disabled"),
-    "sdkFirstChunkTimeoutSeconds": _number(1, 120),
-    "sdkRetries": _integer(0, 3),
-    "stopTimeoutSeconds": _integer(1, 10),
-    "sdkThreads": _integer(4, 1024),
-    "recognitionFrameMs": _integer(10, 200),
-    "recognitionAnswerSeconds": _number(0.1, 120),
-    "recognitionSilentSeconds": _number(5, 300),
-    "recognitionEndSeconds": _number(0.1, 120),
-    "commitSeconds": _number(0.1, 30),
-    "inlineCommit": (_switch, "Enabled or Disabled"),
-    "maxBufferedSeconds": _number(1, 600),
-    "properties": (_texts, "a mapping from the names of the SDK's properties to texts"),
+OPTIONS: dict[str, Option] = {
+    "language": Option(
+        _language,
+        "a language tag such as en-US",
+        "Language whose voices OpenAI's names stand for; without it, that of `defaultLanguage` at the start.",
+    ),
+    "voices": Option(
+        _texts, "a mapping from a voice's other name to Azure's own", "More names for voices; they win over OpenAI's."
+    ),
+    "connectTimeoutSeconds": _number(
+        0.1, 60, "Longest wait for an open connection, the reason why none opens included."
+    ),
+    "keepConnection": _switch("Whether a connection outlives an utterance that is cancelled."),
+    "sdkFirstChunkTimeoutSeconds": _number(
+        1, 120, "When the SDK itself gives up waiting for the first audio; behind `firstChunkTimeoutSeconds`."
+    ),
+    "sdkRetries": _integer(
+        0, 3, "How often the SDK itself tries a synthesis again; on the same client, after the sidecar could have."
+    ),
+    "maxBufferedSeconds": _number(1, 600, "Most audio that waits for a slow reader; then the client waits too."),
+    "recognitionFrameMs": _integer(
+        10, 200, "Audio in one message to Azure, in milliseconds; less is sooner understood."
+    ),
+    "recognitionAnswerSeconds": _number(
+        0.1, 120, "Longest wait for Azure to begin a recognition, from its first audio on."
+    ),
+    "recognitionSilentSeconds": _number(
+        5,
+        300,
+        "Longest time in which a recognition gets audio and tells nothing; Azure ends a segment after at most 33 s.",
+    ),
+    "recognitionEndSeconds": _number(0.1, 120, "Longest wait for the next event after the end of the audio."),
+    "commitSeconds": _number(0.1, 30, "Longest wait for the final result of a segment that is committed."),
+    "inlineCommit": _switch(
+        "Whether a commit is a message to Azure; otherwise, and where the SDK cannot send one, silence is written."
+    ),
+    "stopTimeoutSeconds": _integer(1, 10, "How long the SDK waits for Azure to end a recognition that is stopped."),
+    "sdkThreads": _integer(4, 1024, "Most calls into the SDK at once; an utterance under way is one."),
+    "properties": Option(
+        _texts,
+        "a mapping from the names of the SDK's properties to texts",
+        "Properties of the SDK; set last, so they win.",
+    ),
 }
+"""The options by their names in the file, in the order of the table."""
+
 _ENDPOINT_NAMES = frozenset({"key", "keyFile", "region", "endpoint", "resourceId", "paths", "endpoints"})
 _PROXY_NAMES = frozenset({"proxy", "proxyPasswordEnv"})
-_SHOWN = (set(_OPTIONS) | _ENDPOINT_NAMES | _PROXY_NAMES) - {"key"}  # a key is no option of a file
+_SHOWN = (set(OPTIONS) | _ENDPOINT_NAMES | _PROXY_NAMES) - {"key"}  # a key is no option of a file
+
+
+def option_rows() -> list[tuple[str, str, str, str]]:
+    """The table of the options for people: name, what is allowed, default, meaning."""
+    defaults = AzureOptions(endpoints=())
+    return [
+        (name, option.expected, _shown(getattr(defaults, _python(name))), option.doc)
+        for name, option in OPTIONS.items()
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "Enabled" if value else "Disabled"
+    if not value and not isinstance(value, int):
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _python(name: str) -> str:
