@@ -13,7 +13,7 @@ from speechpool.speech.azure.words import WordFinder
 from speechpool.speech.engine import Utterance
 from speechpool.speech.ssml import ElementStart, SsmlPart, SsmlText, check_text, escape, parse
 
-__all__ = ["MAX_SSML_BYTES", "Document", "check_length", "document_of", "language_of", "rate_of"]
+__all__ = ["MAX_SSML_BYTES", "Document", "check_length", "check_size", "document_of", "language_of", "rate_of"]
 
 MAX_SSML_BYTES = 64 * 1024
 """One message to the service (Microsoft Learn, "Speech service quotas and limits", real-time text to speech)."""
@@ -71,6 +71,22 @@ def document_of(utterance: Utterance) -> Document:
             f"input is {size} bytes of SSML; Azure takes at most {MAX_SSML_BYTES}: send it in several parts"
         )
     return made
+
+
+def check_size(text: str) -> None:
+    """Refuse what is larger than Azure takes in one request.
+
+    Args:
+        text: As it is sent: the whole document, or all pieces.
+
+    Raises:
+        InvalidInput: It is larger; the message has the bound in bytes.
+    """
+    size = len(text.encode())
+    if size > MAX_SSML_BYTES:
+        raise _too_long(
+            f"input is {size} bytes as it is sent; Azure takes at most {MAX_SSML_BYTES}: send it in several parts"
+        )
 
 
 def check_length(characters: int, speed: float) -> None:

@@ -19,13 +19,25 @@ from speechpool.speech.azure.bridge import Bridge
 from speechpool.speech.azure.credentials import Credential
 from speechpool.speech.azure.window import Window
 
-__all__ = ["Ended", "Heard", "SdkRequest", "SdkSynthesizer", "Wanted", "output_format_of"]
+__all__ = [
+    "COMPRESSED_BYTES_PER_SECOND",
+    "Ended",
+    "Heard",
+    "SdkRequest",
+    "SdkSynthesizer",
+    "Source",
+    "SsmlSource",
+    "Wanted",
+    "output_format_of",
+]
 
 _FIRST_READ_SECONDS = 0.01
 """A read returns when its buffer is full; the first message of the service is longer than this."""
 
 _READ_SECONDS = 0.02
-_COMPRESSED_BYTES_PER_SECOND = 12_000  # of the 96 kbit/s that the densest of our formats has
+COMPRESSED_BYTES_PER_SECOND = 12_000
+"""Of the 96 kbit/s that the densest of our formats has."""
+
 _LAST_EVENTS_SECONDS = 1.0  # guess: they come within one round of the SDK's event thread, 10 ms
 
 
@@ -78,22 +90,43 @@ class Heard(Protocol):
         """Nothing more comes."""
 
 
-Start = Callable[[sdk.SpeechSynthesizer], sdk.SpeechSynthesisResult]
+class Source(Protocol):
+    """What is to be said."""
+
+    def start(self, synthesizer: sdk.SpeechSynthesizer) -> sdk.SpeechSynthesisResult:
+        """Hand it to the SDK, without waiting for the network."""
+
+    def end(self) -> None:
+        """Let go of it: the SDK is done with it, or stopped. Any number of times."""
+
+
+class SsmlSource:
+    """A whole document."""
+
+    def __init__(self, ssml: str) -> None:
+        self._ssml = ssml
+
+    def start(self, synthesizer: sdk.SpeechSynthesizer) -> sdk.SpeechSynthesisResult:
+        """Hand it to the SDK."""
+        return synthesizer.start_speaking_ssml_async(self._ssml).get()
+
+    def end(self) -> None:
+        """The SDK keeps nothing of it."""
 
 
 class SdkRequest:
     """One request to a synthesizer, said by `SdkSynthesizer.say` in one thread and stopped from another.
 
     Args:
-        start: Hands it to the SDK, without waiting for the network.
+        source: What is to be said.
         wanted: Which events.
         window: What may wait for the consumer.
         heard: Is told of all that comes.
         bridge: The way to it.
     """
 
-    def __init__(self, start: Start, wanted: Wanted, window: Window, heard: Heard, bridge: Bridge) -> None:
-        self.start = start
+    def __init__(self, source: Source, wanted: Wanted, window: Window, heard: Heard, bridge: Bridge) -> None:
+        self.source = source
         self.wanted = wanted
         self.window = window
         self._heard = heard
@@ -164,7 +197,7 @@ class SdkSynthesizer:
         disconnected: Callable[[], None],
     ) -> None:
         config.set_speech_synthesis_output_format(output_format_of(audio_format))
-        rate = audio_format.bytes_per_second if audio_format.is_raw else _COMPRESSED_BYTES_PER_SECOND
+        rate = audio_format.bytes_per_second if audio_format.is_raw else COMPRESSED_BYTES_PER_SECOND
         self._sample_bytes = rate // audio_format.sample_rate_hz if audio_format.is_raw else 1
         self._first_bytes = self._whole(int(rate * _FIRST_READ_SECONDS))
         self._read_bytes = self._whole(int(rate * _READ_SECONDS))
@@ -196,6 +229,7 @@ class SdkSynthesizer:
         except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError and ValueError, with its own text
             ended = Ended(code=type(error).__name__)
         finally:
+            request.source.end()
             with self._lock:
                 self._running = None
                 if self._synthesizer is not None:
@@ -206,8 +240,8 @@ class SdkSynthesizer:
         """Stop a request: it ends soon, without error. Nothing if it has ended."""
         request.window.close()
         with self._lock:
-            if self._running is request and self._synthesizer is not None:
-                self._synthesizer.stop_speaking_async().get()
+            if self._running is request:
+                self._stop_running()
 
     def hush(self) -> None:
         """Hear nothing more of it."""
@@ -219,14 +253,18 @@ class SdkSynthesizer:
     def release(self) -> None:
         """Stop what runs, and let go of everything; blocks."""
         with self._lock:
-            running, self._running = self._running, None
             try:
-                if running is not None and self._synthesizer is not None:
-                    running.window.close()
-                    self._synthesizer.stop_speaking_async().get()
+                self._stop_running()
             finally:
                 self.hush()
                 self._synthesizer = None  # the last reference
+
+    def _stop_running(self) -> None:
+        running, self._running = self._running, None
+        if running is not None and self._synthesizer is not None:
+            running.window.close()
+            self._synthesizer.stop_speaking_async().get()
+            running.source.end()
 
     def _say(self, request: SdkRequest) -> Ended:
         stream, reference = self._start(request)
@@ -245,7 +283,7 @@ class SdkSynthesizer:
                 return None, ""
             request.connect(self._synthesizer)
             self._running = request
-            result = request.start(self._synthesizer)
+            result = request.source.start(self._synthesizer)
         return sdk.AudioDataStream(result), result.result_id
 
     def _read(self, stream: sdk.AudioDataStream, request: SdkRequest) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
 from speechpool.errors import EngineFailed, SpeechPoolError
@@ -12,7 +13,7 @@ from speechpool.speech.azure.window import Window
 from speechpool.speech.azure.words import WordFinder
 from speechpool.speech.engine import AudioChunk, Bookmark, SpeechEvent, UseReport, Viseme, WordBoundary
 
-__all__ = ["AzureSpeaking"]
+__all__ = ["AzureSpeaking", "Ties"]
 
 _CANCEL_SECONDS = 0.045
 """How long `cancel()` waits for the SDK: it takes 1 ms, 21 ms in the first of a request (measured)."""
@@ -23,37 +24,38 @@ _SUSPECT_SECONDS = 1.0
 _TICKS_PER_SECOND = 10_000_000
 
 
-class AzureSpeaking:
-    """One utterance under way; made by `AzureSynthesizer`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ties:
+    """What ties an utterance to its client.
 
     Args:
-        words: Finds words in the caller's text.
-        text: The caller's text: no error quotes it.
         endpoint: Name of the endpoint, for people.
         window: What waits for the consumer.
-        expects_audio: Whether an end without audio is a failure.
         stop: Stops the request, in a thread.
         on_end: Called once, with the error if there was one, when the SDK has nothing more to do with it.
     """
 
-    def __init__(
-        self,
-        *,
-        words: WordFinder,
-        text: str,
-        endpoint: str,
-        window: Window,
-        expects_audio: bool,
-        stop: Callable[["AzureSpeaking"], None],
-        on_end: Callable[["AzureSpeaking", SpeechPoolError | None], None],
-    ) -> None:
+    endpoint: str
+    window: Window
+    stop: Callable[["AzureSpeaking"], None]
+    on_end: Callable[["AzureSpeaking", SpeechPoolError | None], None]
+
+
+class AzureSpeaking:
+    """One utterance under way; made by `AzureSynthesizer`.
+
+    Args:
+        ties: To its client.
+        words: Finds words in the caller's text.
+        text: The caller's text: no error quotes it.
+        expects_audio: Whether an end without audio is a failure.
+    """
+
+    def __init__(self, ties: Ties, *, words: WordFinder, text: str, expects_audio: bool) -> None:
+        self._ties = ties
         self._words = words
         self._text = text
-        self._endpoint = endpoint
-        self._window = window
         self._expects_audio = expects_audio
-        self._stop = stop
-        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._began_at = self._loop.time()
         self._events: deque[SpeechEvent] = deque()
@@ -83,7 +85,7 @@ class AzureSpeaking:
         return UseReport(
             was_warm=self._was_warm,
             connect_seconds=self._connect_seconds,
-            endpoint=self._endpoint,
+            endpoint=self._ties.endpoint,
             reference=self._reference,
         )
 
@@ -95,7 +97,7 @@ class AzureSpeaking:
             if self._events:
                 event = self._events.popleft()
                 if isinstance(event, AudioChunk):
-                    self._window.take(len(event.data))
+                    self._ties.window.take(len(event.data))
                 return event
             if self._error:
                 raise self._error
@@ -112,13 +114,18 @@ class AzureSpeaking:
         """
         if self._is_wanted and not self.is_over:
             self._is_suspect = not self._has_audio and self._loop.time() - self._began_at > _SUSPECT_SECONDS
-            self._stop(self)
+            self._ties.stop(self)
         self._is_wanted = False
         self._events.clear()
         self._changed.set()
         await self.wait_over(_CANCEL_SECONDS)
 
     # --- the client's side ---
+
+    @property
+    def window(self) -> Window:
+        """What waits for the consumer."""
+        return self._ties.window
 
     @property
     def is_over(self) -> bool:
@@ -209,15 +216,17 @@ class AzureSpeaking:
         self._has_ended = True
         self._over.set()
         self._changed.set()
-        self._on_end(self, error)
+        self._ties.on_end(self, error)
 
     # --- within ---
 
     def _how(self, ended: Ended) -> SpeechPoolError | None:
         if ended.code is not None:
-            return failure(ended.code, ended.details, work=Work.SYNTHESIS, endpoint=self._endpoint, text=self._text)
+            return failure(
+                ended.code, ended.details, work=Work.SYNTHESIS, endpoint=self._ties.endpoint, text=self._text
+            )
         if self._is_wanted and self._expects_audio and not self._has_audio:
-            return EngineFailed(f"Azure ({self._endpoint}) ended the synthesis without audio")
+            return EngineFailed(f"Azure ({self._ties.endpoint}) ended the synthesis without audio")
         return None
 
     def _tell(self, whose: str, make: Callable[[], SpeechEvent | None]) -> None:

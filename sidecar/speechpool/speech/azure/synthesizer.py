@@ -21,8 +21,15 @@ from speechpool.speech.azure.credentials import Credential, CredentialSource
 from speechpool.speech.azure.documents import document_of
 from speechpool.speech.azure.endpoints import Endpoint
 from speechpool.speech.azure.options import AzureOptions
-from speechpool.speech.azure.sdk_synthesizer import SdkRequest, SdkSynthesizer, Start, Wanted
-from speechpool.speech.azure.speaking import AzureSpeaking
+from speechpool.speech.azure.sdk_synthesizer import (
+    COMPRESSED_BYTES_PER_SECOND,
+    SdkRequest,
+    SdkSynthesizer,
+    Source,
+    SsmlSource,
+    Wanted,
+)
+from speechpool.speech.azure.speaking import AzureSpeaking, Ties
 from speechpool.speech.azure.threads import SdkThreads
 from speechpool.speech.azure.window import Window
 from speechpool.speech.engine import LostCallback, SynthesisProfile, Utterance
@@ -33,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 1.0
 """How long a request may take to end once it was stopped; then the client is closed and replaced."""
-
-_COMPRESSED_BYTES_PER_SECOND = 12_000  # of the 96 kbit/s that the densest of our formats has
 
 
 def client_properties(options: AzureOptions) -> dict[str, str]:
@@ -185,23 +190,11 @@ class AzureSynthesizer:
         """
         self._check_free()
         document = document_of(utterance)
-        window = self._make_window()
         speaking = AzureSpeaking(
-            words=document.words,
-            text=utterance.text,
-            endpoint=self._endpoint.name,
-            window=window,
-            expects_audio=document.has_words,
-            stop=self._stop,
-            on_end=self._ended,
+            self._make_ties(), words=document.words, text=utterance.text, expects_audio=document.has_words
         )
-        ssml = document.ssml
-        self._begin(
-            speaking,
-            window,
-            lambda synthesizer: synthesizer.start_speaking_ssml_async(ssml).get(),
-            Wanted(words=utterance.word_boundaries, visemes=utterance.visemes, bookmarks=document.has_bookmarks),
-        )
+        wanted = Wanted(words=utterance.word_boundaries, visemes=utterance.visemes, bookmarks=document.has_bookmarks)
+        self._begin(speaking, SsmlSource(document.ssml), wanted)
         return speaking
 
     # --- within ---
@@ -209,10 +202,15 @@ class AzureSynthesizer:
     def _properties(self) -> Mapping[str, str]:
         return client_properties(self._options)
 
-    def _make_window(self) -> Window:
+    def _make_ties(self) -> Ties:
         audio = self._profile.format
-        rate = audio.bytes_per_second if audio.is_raw else _COMPRESSED_BYTES_PER_SECOND
-        return Window(int(rate * self._options.max_buffered_seconds))
+        rate = audio.bytes_per_second if audio.is_raw else COMPRESSED_BYTES_PER_SECOND
+        return Ties(
+            endpoint=self._endpoint.name,
+            window=Window(int(rate * self._options.max_buffered_seconds)),
+            stop=self._stop,
+            on_end=self._ended,
+        )
 
     def _check_free(self) -> None:
         if not self._is_idle:
@@ -220,10 +218,10 @@ class AzureSynthesizer:
         if not self.is_ready:
             raise EngineFailed(f"the synthesizer is {'closed or spent' if self._is_spent else 'not open'}")
 
-    def _begin(self, speaking: AzureSpeaking, window: Window, start: Start, wanted: Wanted) -> None:
+    def _begin(self, speaking: AzureSpeaking, source: Source, wanted: Wanted) -> None:
         assert self._synthesizer is not None
         self._speaking = speaking
-        self._request = SdkRequest(start, wanted, window, speaking, Bridge())
+        self._request = SdkRequest(source, wanted, speaking.window, speaking, Bridge())
         self._threads.start(self._synthesizer.say, self._request)
 
     def _stop(self, speaking: AzureSpeaking) -> None:
