@@ -154,7 +154,7 @@ def show_pool(sidecar: SidecarClient, name: str) -> None:
     pool = sidecar.get_json(f"/v1/pools/{name}")
     metrics = pool["metrics"]
     served = ", ".join(f"{metrics[f'allocations_{tier}']} {tier}" for tier in ("dedicated", "warm", "cold"))
-    idle = f"{pool['warm_pool_size']} idle (wanted: {pool['warm_pool_target']})"
+    idle = f"{pool['warm_pool_size']} idle (at least {pool['warm_pool_target']} wanted)"
     print(f"             pool {name}: {pool['state']}, {idle}; served {served}", flush=True)
 
 
@@ -185,3 +185,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # the reader has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

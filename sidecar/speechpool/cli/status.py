@@ -17,7 +17,7 @@ __all__ = ["configure", "run"]
 DESCRIPTION = """\
 Show the pools and the sessions of the running sidecar.
 
-  IDLE      warm clients that wait for work, and how many there should be
+  IDLE      warm clients that wait for work, and how many there should be at least
   IN USE    clients that speak or listen, for a session or for a single request
   MAKING    clients that are being made or reset
   WAITING   requests that wait for a client
