@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-__all__ = ["NEVER", "Clock"]
+__all__ = ["NEVER", "SLACK_SEC", "Clock"]
 
 NEVER = float("inf")
 

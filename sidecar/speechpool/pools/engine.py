@@ -144,7 +144,7 @@ class Engine(Generic[T]):
         when = min(self.queue.end_waits(now), self.sessions.sweep(now), self.ages.judge(now), self._cycle(now))
         self.drive(now)
         self.health.announce()
-        self.clock.wake_at(when)
+        self.clock.wake_at(min(when, self.health.degrades_at))
 
     def drive(self, now: float) -> None:
         """Serve who can be served, begin what is missing, close what is replaced; called at every change."""

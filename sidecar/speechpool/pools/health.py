@@ -4,6 +4,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .changes import Changes
+from .clock import NEVER, SLACK_SEC
 from .tiers import PoolState
 
 if TYPE_CHECKING:
@@ -65,7 +66,15 @@ class Health(Generic[T]):
             return True
         if self.short_since is None or not self._stock.is_short:
             return False
-        return self._engine.clock.now() >= self._degraded_at(self.short_since)
+        # The timer that tells of it may be early by as much.
+        return self._engine.clock.now() + SLACK_SEC >= self._degraded_at(self.short_since)
+
+    @property
+    def degrades_at(self) -> float:
+        """When too few idle will have been too few for too long; never, if they are not or have been."""
+        if self.short_since is None or self.is_degraded:
+            return NEVER
+        return self._degraded_at(self.short_since)
 
     @property
     def state(self) -> PoolState:
