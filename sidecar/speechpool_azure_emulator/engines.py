@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engines"]
 
+_ENCODING_NEEDS = ("av", "audioop")
+
 
 class Engines:
     """The speaker and the listener; what is behind them is imported only where it is needed and installed.
@@ -36,7 +38,7 @@ class Engines:
             EngineUnavailable: The local engine cannot be used, with what to install.
         """
         needs_engine = "local" in (self._options.speech, self._options.recognition)
-        if needs_engine or importlib.util.find_spec("av") is not None:
+        if needs_engine or self._can_encode():
             await self._open_codecs(needs_engine=needs_engine)
 
     async def _open_codecs(self, *, needs_engine: bool) -> None:
@@ -45,10 +47,14 @@ class Engines:
         codecs = await self._opened.enter_async_context(Codecs())
         if needs_engine:
             await self._open_engine(codecs)
-        if importlib.util.find_spec("av") is not None:
+        if self._can_encode():
             from speechpool_azure_emulator.encoding import EncodingSpeaker  # noqa: PLC0415 - see the class
 
             self.speaker = EncodingSpeaker(self.speaker, codecs)
+
+    @staticmethod
+    def _can_encode() -> bool:
+        return all(importlib.util.find_spec(module) is not None for module in _ENCODING_NEEDS)
 
     async def _open_engine(self, codecs: "Codecs") -> None:
         from speechpool.speech.local import create_engine  # noqa: PLC0415 - see the class
