@@ -1,22 +1,20 @@
-"""The pronunciation lexicon: what the engine is given to read instead of what the caller wrote, and the way back.
+"""The pronunciation lexicon: which words of a text are said how.
 
 Decisions alone, no I/O. An alias takes the word's place; phonemes go around it as SSML, which makes SSML of plain text.
-Each word that the engine tells of is turned back into the caller's own, so that nobody outside sees the difference.
 """
 
-import html
 import re
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from speechpool.errors import InvalidInput, SettingsError
+from speechpool.errors import SettingsError
+from speechpool.service.readings import Found, Reading, Writer
 from speechpool.settings import LexiconEntry
-from speechpool.speech.engine import WordBoundary
-from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlPart, SsmlText, escape, parse
+from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlPart, SsmlText, parse
 
-__all__ = ["Lexicon", "Reading", "SourceWords", "check_lexicon"]
+__all__ = ["Lexicon", "LexiconStream", "check_lexicon"]
 
 _UNTOUCHED = frozenset({"sub", "phoneme", "say-as", "math"})
 """Elements that say themselves how their text is said."""
@@ -28,9 +26,10 @@ _SPACELESS_RANGES = (
 )
 _SPACELESS = re.compile(f"[{_SPACELESS_RANGES}]")
 _TOKEN = re.compile(f"[{_SPACELESS_RANGES}]|[^\\W{_SPACELESS_RANGES}]+|[^\\w\\s]")
+_SPACE = re.compile(r"\s+")
 _APOSTROPHES = "'\u2019"
-_SPECIAL = re.compile("[&<>\"']")
 _POSSESSIVE = re.compile(f"[{_APOSTROPHES}][sS](?!\\w)")
+_EDGE_CHARACTERS = 3  # how many behind a word say whether it goes on: "'s" and what follows
 
 
 def check_lexicon(entries: Sequence[LexiconEntry], *, phonemes: bool, engine: str) -> None:
@@ -52,108 +51,20 @@ def check_lexicon(entries: Sequence[LexiconEntry], *, phonemes: bool, engine: st
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A stretch of the caller's text and what became of it.
-
-    Args:
-        start: Index of its first character in the caller's text.
-        end: Index behind its last one there.
-        read_start: Index of its first character in what the engine reads.
-        read_end: Index behind its last one there.
-        is_copied: Whether it stands there character by character.
-        said_words: Of an entry of the lexicon, how many words are said for it; else 0.
-    """
-
-    start: int
-    end: int
-    read_start: int
-    read_end: int
-    is_copied: bool = False
-    said_words: int = 0
-
-    def source_start(self, index: int) -> int:
-        """Where a word begins that begins at `index` of what is read."""
-        return min(self.start + max(0, index - self.read_start), self.end) if self.is_copied else self.start
-
-    def source_end(self, index: int) -> int:
-        """Where a word ends that ends before `index` of what is read."""
-        return min(self.start + max(0, index - self.read_start), self.end) if self.is_copied else self.end
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What an engine is given to read for a caller's text.
-
-    Args:
-        source: The caller's text.
-        source_is_ssml: Whether that is SSML.
-        text: What the engine reads.
-        is_ssml: Whether that is SSML.
-        pieces: How both belong together, in order; empty where both are the same.
-    """
-
-    source: str = field(repr=False)
-    source_is_ssml: bool
-    text: str = field(repr=False)
-    is_ssml: bool
-    pieces: tuple[_Piece, ...] = field(default=(), repr=False)
-
-
-class SourceWords:
-    """Turns the words of one reading, as the engine tells them, into the caller's own.
-
-    An entry is one word of the caller's, however many are said for it: the first of them tells it.
-
-    Args:
-        reading: What the engine reads.
-    """
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-        self._told: _Piece | None = None  # the last entry that was told
-
-    def find(self, word: WordBoundary) -> WordBoundary | None:
-        """The caller's word; None where that was told already."""
-        if not self._reading.pieces:
-            return word
-        end = word.text_offset + word.text_length
-        first, last = self._piece(word.text_offset), self._piece(max(word.text_offset, end - 1))
-        if first.said_words and first is self._told:
-            return None
-        if last.said_words:
-            self._told = last
-        start = first.source_start(word.text_offset)
-        length = max(0, last.source_end(end) - start)
-        told = replace(word, text_offset=start, text_length=length)
-        if first.is_copied and first is last:
-            return told
-        duration = None if first.said_words > 1 else word.duration_seconds
-        return replace(told, text=self._text(start, start + length), duration_seconds=duration)
-
-    def _piece(self, index: int) -> _Piece:
-        pieces = self._reading.pieces
-        return pieces[max(0, bisect_right(pieces, index, key=lambda piece: piece.read_start) - 1)]
-
-    def _text(self, start: int, end: int) -> str:
-        text = self._reading.source[start:end]
-        return html.unescape(text) if self._reading.source_is_ssml else text
-
-
-@dataclass(frozen=True, slots=True)
 class _Pattern:
     """An entry, ready to be looked for."""
 
     entry: LexiconEntry
     match: Callable[[str, int], re.Match[str] | None]
 
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An entry's word in the caller's text."""
-
-    start: int
-    end: int
-    entry: LexiconEntry
+    def may_begin_at(self, text: str, start: int) -> bool:
+        """Whether all text from `start` on is the beginning of its word."""
+        word, begun = self.entry.word, text[start:]
+        if " " in word:
+            begun = _SPACE.sub(" ", begun)
+        if len(begun) >= len(word):
+            return False
+        return word.startswith(begun.lower() if _is_any_case(word) else begun)
 
 
 class Lexicon:
@@ -169,10 +80,11 @@ class Lexicon:
     def __init__(self, entries: Sequence[LexiconEntry] = ()) -> None:
         self._patterns: dict[str, list[_Pattern]] = {}
         # of two that find the same, the one that says it exactly
-        for entry in sorted(entries, key=lambda entry: (-len(entry.word), entry.word == entry.word.lower())):
+        for entry in sorted(entries, key=lambda entry: (-len(entry.word), _is_any_case(entry.word))):
             token = _TOKEN.match(entry.word)
             assert token, "an entry's word is neither empty nor white space"
             self._patterns.setdefault(token.group().casefold(), []).append(_pattern(entry))
+        self._keys = sorted(self._patterns)
 
     @property
     def has_phonemes(self) -> bool:
@@ -194,33 +106,74 @@ class Lexicon:
         Raises:
             InvalidInput: It is not valid SSML, or becomes too long.
         """
-        found = list(self._in_document(text) if is_ssml else self._in_text(text)) if self else []
+        if not self:
+            return Reading(text, is_ssml, text, is_ssml)
+        found = list(self._in_document(text)) if is_ssml else self.find(text)[0]
         if not found:
             return Reading(text, is_ssml, text, is_ssml)
         becomes_ssml = is_ssml or any(one.entry.ipa is not None for one in found)
-        writer = _Writer(text, source_is_ssml=is_ssml, is_ssml=becomes_ssml, more_characters=more_characters)
+        writer = Writer(text, source_is_ssml=is_ssml, is_ssml=becomes_ssml, more_characters=more_characters)
         return writer.write(found)
 
-    def _in_text(self, text: str) -> Iterator[_Found]:
-        end = 0
-        for token in _TOKEN.finditer(text):
-            if token.start() < end:
-                continue
-            for pattern in self._patterns.get(token.group().casefold(), ()):
-                match = pattern.match(text, token.start())
-                if match and _is_whole(text, match.start(), match.end()):
-                    yield _Found(match.start(), end := match.end(), pattern.entry)
-                    break
+    def find(self, text: str, start: int = 0, *, is_final: bool = True) -> tuple[list[Found], int]:
+        """The entries' words in plain text, and the index up to which that is sure.
 
-    def _in_document(self, document: str) -> Iterator[_Found]:
+        Args:
+            text: All there is of it.
+            start: Where to begin: behind what was sure before.
+            is_final: Whether no more text comes.
+        """
+        found: list[Found] = []
+        sure = start
+        for token in _TOKEN.finditer(text, start):
+            if token.start() < sure:
+                continue
+            if not is_final and self._is_open(text, token):
+                return found, token.start()
+            if one := self._at(text, token):
+                found.append(one)
+                sure = one.end
+        return found, len(text)
+
+    def _at(self, text: str, token: re.Match[str]) -> Found | None:
+        for pattern in self._patterns.get(token.group().casefold(), ()):
+            match = pattern.match(text, token.start())
+            if match and _is_whole(text, match.start(), match.end()):
+                return Found(match.start(), match.end(), pattern.entry)
+        return None
+
+    def _is_open(self, text: str, token: re.Match[str]) -> bool:
+        """Whether more text may tell otherwise what begins at a token."""
+        key, start = token.group().casefold(), token.start()
+        if token.end() == len(text) and self._begins_key(key):
+            return True
+        for pattern in self._patterns.get(key, ()):
+            match = pattern.match(text, start)
+            if match is None and pattern.may_begin_at(text, start):
+                return True
+            if match and match.end() + _EDGE_CHARACTERS > len(text):
+                return True
+            if match and _is_whole(text, start, match.end()):
+                return False
+        return False
+
+    def _begins_key(self, start: str) -> bool:
+        at = bisect_left(self._keys, start)
+        return at < len(self._keys) and self._keys[at].startswith(start)
+
+    def _in_document(self, document: str) -> Iterator[Found]:
         for run in _runs(parse(document)):
-            for found in self._in_text("".join(run.texts)):
-                yield _Found(run.starts[found.start], run.ends[found.end - 1], found.entry)
+            for found in self.find("".join(run.texts))[0]:
+                yield Found(run.starts[found.start], run.ends[found.end - 1], found.entry)
 
 
 def _pattern(entry: LexiconEntry) -> _Pattern:
-    flags = re.IGNORECASE if entry.word == entry.word.lower() else 0
+    flags = re.IGNORECASE if _is_any_case(entry.word) else 0
     return _Pattern(entry, re.compile(r"\s+".join(map(re.escape, entry.word.split())), flags).match)
+
+
+def _is_any_case(word: str) -> bool:
+    return word == word.lower()
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
@@ -254,6 +207,42 @@ def _is_word(character: str) -> bool:
 
 def _is_mark(character: str) -> bool:
     return unicodedata.category(character).startswith("M")
+
+
+class LexiconStream:
+    """Plain text that comes piece by piece, with the aliases put in as soon as they are sure.
+
+    What may begin an entry waits for the text behind it. Phonemes need SSML, which does not come in pieces: the lexicon
+    must have none.
+
+    Args:
+        lexicon: The words.
+        more_characters: How much longer the text may become.
+    """
+
+    def __init__(self, lexicon: Lexicon, *, more_characters: int) -> None:
+        self._lexicon = lexicon
+        self._sure = 0
+        self.writer = Writer("", source_is_ssml=False, is_ssml=False, more_characters=more_characters)
+
+    def add(self, text: str) -> str:
+        """Take a piece; what the engine may read now.
+
+        Raises:
+            InvalidInput: The text becomes too long.
+        """
+        self.writer.source += text
+        return self._write(is_final=False)
+
+    def finish(self) -> str:
+        """No more text comes, or what came shall be said now; the rest of what the engine reads."""
+        return self._write(is_final=True)
+
+    def _write(self, *, is_final: bool) -> str:
+        found, sure = self._lexicon.find(self.writer.source, self._sure, is_final=is_final)
+        self.writer.write_until(sure, found)
+        self._sure = sure
+        return self.writer.take()
 
 
 # --- SSML ----------------------------------------------------------------------------------------------------------
@@ -301,82 +290,3 @@ def _runs(parts: Iterable[SsmlPart]) -> Iterator[_Run]:
             untouched -= bool(untouched)
     if run.texts:
         yield run
-
-
-# --- what is read --------------------------------------------------------------------------------------------------
-
-
-class _Writer:
-    """Writes what is read, and how it belongs to the caller's text.
-
-    Args:
-        source: The caller's text.
-        source_is_ssml: Whether that is SSML.
-        is_ssml: Whether what is read is.
-        more_characters: How much longer than the source it may become.
-    """
-
-    def __init__(self, source: str, *, source_is_ssml: bool, is_ssml: bool, more_characters: int) -> None:
-        self._source = source
-        self._source_is_ssml = source_is_ssml
-        self._is_ssml = is_ssml
-        self._more_characters = more_characters
-        self._written: list[str] = []
-        self._length = 0
-        self._pieces: list[_Piece] = []
-
-    def write(self, found: Iterable[_Found]) -> Reading:
-        begins_document = self._is_ssml and not self._source_is_ssml
-        if begins_document:
-            self._append("<speak>")
-        at = 0
-        for one in found:
-            self._keep(at, one.start)
-            self._replace(one)
-            at = one.end
-        self._keep(at, len(self._source))
-        if begins_document:
-            self._append("</speak>")
-        text = "".join(self._written)
-        return Reading(self._source, self._source_is_ssml, text, self._is_ssml, tuple(self._pieces))
-
-    def _keep(self, start: int, end: int) -> None:
-        if self._is_ssml == self._source_is_ssml:
-            self._copy(start, end)
-            return
-        for special in _SPECIAL.finditer(self._source, start, end):
-            self._copy(start, special.start())
-            start = special.end()
-            self._put(special.start(), start, escape(special.group()))
-        self._copy(start, end)
-
-    def _copy(self, start: int, end: int) -> None:
-        if start < end:
-            self._put(start, end, self._source[start:end], is_copied=True)
-
-    def _replace(self, found: _Found) -> None:
-        said = found.entry.alias
-        if said is not None:
-            self._put(found.start, found.end, escape(said) if self._is_ssml else said, said_words=len(said.split()))
-            return
-        word = self._source[found.start : found.end]
-        written = word if self._source_is_ssml else escape(word)
-        sounds = escape(found.entry.ipa or "")
-        marked = f'<phoneme alphabet="ipa" ph="{sounds}">{written}</phoneme>'
-        self._put(found.start, found.end, marked, said_words=len(word.split()))
-
-    def _put(self, start: int, end: int, text: str, *, is_copied: bool = False, said_words: int = 0) -> None:
-        read_start = self._length
-        self._append(text)
-        self._pieces.append(_Piece(start, end, read_start, self._length, is_copied, said_words))
-        if self._length - end > self._more_characters:
-            raise InvalidInput(
-                f"the lexicon makes input more than {self._more_characters} characters (maxSsmlCharacters) longer; "
-                "send less at once",
-                param="input",
-                code="input_too_long",
-            )
-
-    def _append(self, text: str) -> None:
-        self._written.append(text)
-        self._length += len(text)

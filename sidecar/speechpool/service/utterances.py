@@ -11,9 +11,9 @@ from speechpool.service.clauses import Clause
 from speechpool.service.context import Context
 from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop, within
 from speechpool.service.events import AudioBytes, Played, SpeakEvent, SpeechSummary
-from speechpool.service.lexicon import SourceWords
 from speechpool.service.played import CHARACTERS_PER_SECOND, PlayedAccount
 from speechpool.service.prompt_cache import CACHED, Prompt, Recording
+from speechpool.service.readings import SourceWords
 from speechpool.service.requests import SpeakOptions, check_speed
 from speechpool.service.selection import choose_synthesis
 from speechpool.service.sessions import Activity

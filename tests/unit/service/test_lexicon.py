@@ -10,7 +10,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from speechpool.errors import InvalidInput, SettingsError
-from speechpool.service.lexicon import Lexicon, Reading, SourceWords, check_lexicon
+from speechpool.service.lexicon import Lexicon, LexiconStream, check_lexicon
+from speechpool.service.readings import Reading, SourceWords
 from speechpool.settings import LexiconEntry
 from speechpool.speech.engine import WordBoundary
 from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlText, parse, spoken_text
@@ -250,6 +251,48 @@ def test_an_engine_that_points_nowhere_is_borne(offset, length):
     assert 0 <= told.text_offset <= told.text_offset + told.text_length <= len("My SQL")
 
 
+# --- text that comes piece by piece --------------------------------------------------------------------------------
+
+
+def streamed(pieces: list[str], *entries: LexiconEntry) -> list[str]:
+    stream = LexiconStream(Lexicon(entries), more_characters=10_000)
+    return [*(stream.add(piece) for piece in pieces), stream.finish()]
+
+
+def test_what_begins_no_entry_goes_on_at_once():
+    assert streamed(["The t", "able is ", "set."], alias("sql", "sequel")) == ["The t", "able is ", "set.", ""]
+
+
+def test_what_may_become_an_entry_waits_until_it_is_sure():
+    entries = [alias("sql", "sequel"), alias("sql server", "the server"), alias("new york", "N Y")]
+    assert streamed(["My s", "ql", " table"], *entries) == ["My ", "", "sequel table", ""]
+    assert streamed(["My sql", " ser", "vants"], *entries) == ["My ", "", "sequel servants", ""]
+    assert streamed(["sql serv", "er. "], *entries) == ["", "", "the server. "]
+    assert streamed(["new", "  \n", "york", "ers"], *entries) == ["", "", "", "new  \nyorkers", ""]
+    assert streamed(["sql"], *entries) == ["", "sequel"]
+    assert streamed(["sql", "'", "s", "!"], *entries) == ["", "", "", "sequel's!", ""]
+
+
+def test_words_of_a_stream_come_back_as_they_were_written():
+    stream = LexiconStream(Lexicon([alias("sql", "ess queue ell")]), more_characters=100)
+    source = SourceWords(stream.writer)
+    text = "".join([stream.add("I know S"), stream.add("QL too"), stream.finish()])
+    assert text == "I know ess queue ell too"
+    told = [
+        source.find(WordBoundary(text=found.group(), audio_offset_seconds=0.0, text_offset=at, text_length=length))
+        for found in re.finditer(r"\w+", text)
+        for at, length in [_place(found)]
+    ]
+    assert [(each.text, each.text_offset) for each in told if each] == [("I", 0), ("know", 2), ("SQL", 7), ("too", 11)]
+
+
+def test_a_stream_that_grows_too_much_is_refused():
+    stream = LexiconStream(Lexicon([alias("a", "x" * 50)]), more_characters=60)
+    stream.add("a b ")
+    with pytest.raises(InvalidInput, match="60 characters"):
+        stream.add("a b ")
+
+
 # --- for every text ------------------------------------------------------------------------------------------------
 
 LETTERS = "abAB12_ '’-.,&<>\"é\u0301日ก\n"
@@ -311,6 +354,17 @@ def test_plain_text_becomes_valid_ssml_that_says_the_same_where_nothing_is_said_
     assert reading.is_ssml == bool(reading.pieces)
     if reading.is_ssml:
         assert spoken_text(reading.text) == text
+
+
+@LIMITS
+@given(st.lists(st.text(LETTERS, max_size=8), max_size=12), ENTRIES)
+def test_a_stream_says_what_the_whole_text_says(pieces, entries):
+    entries = [each for each in entries if each.alias is not None]
+    stream = LexiconStream(Lexicon(entries), more_characters=10_000)
+    said = "".join([*(stream.add(piece) for piece in pieces), stream.finish()])
+    whole = read("".join(pieces), *entries)
+    assert said == whole.text
+    assert not whole.pieces or stream.writer.pieces == list(whole.pieces)
 
 
 TAGS = st.sampled_from(["<p>", "</p>", "<sub alias='ab'>", "</sub>", "<break/>", "<!-- a -->", "&amp;", "&#97;", "ab"])
