@@ -1,4 +1,4 @@
-"""Every error of SpeechPool, on one screen.
+"""Every error that leaves its layer, in one place.
 
 The HTTP status of each is decided in `speechpool.web.problems` alone. Messages name the field, the value and the
 bound; they never carry text to speak, audio, keys or tokens.
