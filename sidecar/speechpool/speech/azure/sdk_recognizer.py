@@ -10,7 +10,7 @@ from azure.cognitiveservices.speech import audio
 from azure.cognitiveservices.speech.languageconfig import AutoDetectSourceLanguageConfig
 
 from speechpool.formats import AudioFormat, Codec
-from speechpool.speech.azure.border import SdkConnection
+from speechpool.speech.azure.border import SdkConnection, hush_at_exit
 from speechpool.speech.azure.bridge import Bridge
 from speechpool.speech.azure.sdk_results import results_of
 from speechpool.speech.engine import LanguageMode, RecognitionProfile
@@ -119,6 +119,7 @@ class SdkRecognizer:
             connected=heard.connected,
             disconnected=heard.disconnected,
         )
+        hush_at_exit(self)
 
     @property
     def native(self) -> sdk.SpeechRecognizer:
@@ -191,14 +192,7 @@ class SdkRecognizer:
             recognizer, self._recognizer = self._recognizer, None
             if recognizer is None:
                 return
-            for signal in (
-                *self._results,
-                recognizer.speech_start_detected,
-                recognizer.speech_end_detected,
-                recognizer.canceled,
-                recognizer.session_stopped,
-            ):
-                signal.disconnect_all()
+            self._disconnect(recognizer)
             try:
                 if not self._has_ended:
                     recognizer.stop_continuous_recognition_async().get()
@@ -208,6 +202,24 @@ class SdkRecognizer:
                 self._phrases = None
                 del recognizer  # the last reference but for the stream's
                 self._stream = None
+
+
+    def hush(self) -> None:
+        """Tell nobody of anything any more."""
+        recognizer = self._recognizer
+        if recognizer is not None:
+            self._disconnect(recognizer)
+            self._connection.release()
+
+    def _disconnect(self, recognizer: sdk.SpeechRecognizer) -> None:
+        for signal in (
+            *self._results,
+            recognizer.speech_start_detected,
+            recognizer.speech_end_detected,
+            recognizer.canceled,
+            recognizer.session_stopped,
+        ):
+            signal.disconnect_all()
 
 
 def _stream_format(form: AudioFormat) -> audio.AudioStreamFormat:
