@@ -12,7 +12,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo test check format bench soak docs clean
+.PHONY: help setup demo kube test check format bench soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ setup: $(STAMP) ## make .venv with everything from the lock file
 demo: $(STAMP) ## hear speech made by a warm client, in under a minute
 	@$(BIN)/python examples/demo.py
 
-test: $(STAMP) ## run every test
+kube: $(STAMP) ## build the Kubernetes that tests run on, once a machine
+	@$(BIN)/python tests/cluster/build.py > /dev/null
+
+test: kube ## run every test
 	@$(BIN)/python -m tests.integration.browser
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-pytest_plugins = ["tests.integration.sidecar"]
+pytest_plugins = ["tests.integration.sidecar", "tests.cluster.apiserver"]
 
 
 def pytest_configure() -> None:
