@@ -13,6 +13,7 @@ from tests.integration.api import Api, eventually, fast_engine, serving
 
 from speechpool.errors import AuthenticationFailed, EngineFailed, InvalidInput, Throttled
 from speechpool.formats import AudioFormat, Codec
+from speechpool.speech.engine import UseReport
 
 PCM = AudioFormat(Codec.PCM, 24_000)
 BODY = {"input": "Hello there.", "voice": "one", "model": "tts-1", "response_format": "pcm"}
@@ -147,10 +148,21 @@ async def test_sse_carries_the_same_audio():
 )
 async def test_what_fails_before_the_first_audio_has_its_status(error: Exception, status: int, code: str):
     async with serving() as api:
-        api.engine.fail(error)
+        api.engine.fail(error, times=2)  # a key that is refused is tried by another client first
         reply = await speak(api)
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
-    assert ("retry-after" in reply.headers) == (status == 429)
+    told = (reply.headers.get("retry-after"), reply.headers.get("retry-after-ms"))
+    assert told == (("3", "3000") if status == 429 else (None, None))
+
+
+async def test_the_tier_is_what_held_up_to_the_first_audio():
+    async with serving() as api:
+        warm = await speak(api)
+        api.engine.report = UseReport(was_warm=False, connect_seconds=0.2)
+        missed = await speak(api)
+        metrics = (await api.telemetry.get("/metrics")).text
+    assert (warm.headers["x-speechpool-tier"], missed.headers["x-speechpool-tier"]) == ("warm", "cold")
+    assert 'speechpool_warm_miss_total{pool="tts"} 1.0' in metrics
 
 
 async def test_another_client_takes_over_before_the_first_audio():

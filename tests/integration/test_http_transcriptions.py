@@ -185,7 +185,7 @@ async def test_a_form_that_is_none_is_400(content_type: str, body: bytes, code: 
 
 async def test_an_engine_that_fails_twice_is_502():
     async with serving(environ={"SPEECH_POOL_WARM_SIZE": "2"}) as api:
-        api.engine.fail(EngineFailed("broke"), times=2)
+        api.engine.fail(EngineFailed("broke"), times=3)
         reply = await transcribe(api)
     assert reply.status_code == 502
 

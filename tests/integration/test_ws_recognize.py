@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from speechpool.errors import EngineFailed
 from speechpool.formats import AudioFormat, Codec
+from speechpool.speech.engine import UseReport
 
 PATH = "/v1/recognize/stream"
 SILENCE = sound(0.6, 0)
@@ -322,6 +323,16 @@ async def test_a_config_that_cannot_be_is_refused_by_its_field(config, param, co
     async with serving() as api, recognizing(api, **config) as recognition:
         error = (await recognition.event("error"))["error"]
     assert (error["param"], error["code"]) == (param, code)
+
+
+async def test_the_end_tells_how_the_engine_served_it():
+    report = UseReport(was_warm=False, connect_seconds=0.2, endpoint="westeurope", reference="4711")
+    async with serving(fast_engine(report=report)) as api, recognizing(api) as recognition:
+        await recognition.audio(sound(1.0))
+        await recognition.send("end")
+        closed = (await recognition.rest())[-1]
+    told = (closed["tier"], closed["warm_miss"], closed["connect_ms"], closed["endpoint"], closed["reference"])
+    assert told == ("cold", True, 200.0, "westeurope", "4711")
 
 
 async def test_a_pool_for_telephones_gets_its_audio_as_it_came(tmp_path):

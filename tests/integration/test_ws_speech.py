@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from speechpool.errors import EngineFailed
 from speechpool.formats import AudioFormat, Codec
+from speechpool.speech.engine import UseReport
 from speechpool.web.ws_speech import MAX_TURNS
 
 PCM = AudioFormat(Codec.PCM, 24_000)
@@ -85,6 +86,24 @@ async def test_an_utterance_from_started_to_completed():
     assert completed["audio_ms"] == 480.0
     assert completed["characters"] == 8
     assert completed["bytes"] == len(audio)
+
+
+async def test_an_utterance_tells_how_the_engine_served_it():
+    report = UseReport(was_warm=False, connect_seconds=0.2, endpoint="westeurope", reference="4711")
+    async with serving(fast_engine(report=report)) as api, speaking(api) as speech:
+        await speech.send("speak", id="a", input="One two.")
+        events, _ = await speech.utterance()
+    first = next(event for event in events if event["type"] == "first_audio")
+    completed = events[-1]
+    assert (events[0]["tier"], first["tier"], completed["tier"]) == ("warm", "cold", "cold")
+    told = {name: completed[name] for name in ("warm_miss", "connect_ms", "endpoint", "reference", "attempts")}
+    assert told == {
+        "warm_miss": True,
+        "connect_ms": 200.0,
+        "endpoint": "westeurope",
+        "reference": "4711",
+        "attempts": 1,
+    }
 
 
 async def test_words_say_where_they_are_in_audio_and_text():

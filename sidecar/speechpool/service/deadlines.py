@@ -1,23 +1,83 @@
-"""Bounds on what an engine is awaited for."""
+"""Bounds on what an engine is awaited for, and on how often another client tries."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from speechpool.errors import EngineFailed, EngineTimeout, EngineUnavailable, SpeechError
+from speechpool.errors import (
+    AuthenticationFailed,
+    EngineFailed,
+    EngineTimeout,
+    EngineUnavailable,
+    SpeechError,
+    Throttled,
+)
 from speechpool.service.speech_pools import Use
 
-__all__ = ["MAX_ATTEMPTS", "RETRIED", "STOP_SECONDS", "stop", "within"]
+__all__ = ["MAX_ATTEMPTS", "RETRIED", "STOP_SECONDS", "Attempts", "is_broken", "stop", "within"]
 
-MAX_ATTEMPTS = 2
-"""Clients that may try one piece of work, the second only while nothing of it was done."""
+MAX_ATTEMPTS = 3
+"""Clients that may try one piece of work, the later ones only while nothing of it was done: another warm client, then
+one of another endpoint, for which the engine has had its reasons by then."""
 
 RETRIED = (EngineTimeout, EngineFailed, EngineUnavailable)
-"""What another client may do better; any other failure would be the same there."""
+"""What another client may do better."""
 
 STOP_SECONDS = 1.0
 """How long an engine may take to stop speaking; it promises 50 ms. A client that takes longer is closed."""
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether a client that failed so must not serve again; one that was refused its credentials holds the old ones."""
+    return isinstance(error, (*RETRIED, AuthenticationFailed))
+
+
+class Attempts:
+    """How one piece of work was tried so far, and whether another client may try."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._tried_once: set[str] = set()
+        self._throttled: tuple[str, Throttled] | None = None
+
+    def begin(self) -> None:
+        """A client is to be acquired for another attempt."""
+        self.count += 1
+
+    def may_go_on(self, error: BaseException, *, endpoint: str | None = None, is_acquiring: bool = False) -> bool:
+        """Whether another client may try after `error`.
+
+        Args:
+            error: What the last attempt failed with.
+            endpoint: The endpoint that failed, where that is known.
+            is_acquiring: Whether no client could even be acquired: that is tried twice, for a service that is down is
+                not met with a volley.
+        """
+        if self.count >= MAX_ATTEMPTS or (is_acquiring and not self._is_first("acquiring")):
+            return False
+        if isinstance(error, RETRIED):
+            return True
+        if isinstance(error, AuthenticationFailed):
+            return self._is_first("authentication")  # after a rotation a client may hold the old key
+        if isinstance(error, Throttled) and endpoint is not None and self._throttled is None:
+            self._throttled = (endpoint, error)
+            return True
+        return False
+
+    def check_endpoint(self, endpoint: str | None) -> None:
+        """Spare an endpoint that asked for it.
+
+        Raises:
+            Throttled: As it asked.
+        """
+        if self._throttled and self._throttled[0] == endpoint:
+            raise self._throttled[1]
+
+    def _is_first(self, what: str) -> bool:
+        is_first = what not in self._tried_once
+        self._tried_once.add(what)
+        return is_first
 
 
 class Stoppable(Protocol):

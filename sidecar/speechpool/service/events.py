@@ -3,7 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from speechpool.speech.engine import Bookmark, Final, Partial, SpeechEnded, SpeechStarted, Viseme, WordBoundary
+from speechpool.speech.engine import (
+    Bookmark,
+    Final,
+    Partial,
+    SpeechEnded,
+    SpeechStarted,
+    UseReport,
+    Viseme,
+    WordBoundary,
+)
 
 __all__ = [
     "AudioBytes",
@@ -68,7 +77,7 @@ class SpeechSummary:
     Args:
         outcome: Whether it ended by itself or was canceled.
         pool: Name of the pool that served it.
-        tier: "dedicated", "warm" or "cold".
+        tier: "dedicated", "warm" or "cold", as it held up to the first audio.
         wait_seconds: How long the client was waited for.
         first_byte_seconds: From the beginning of the wait to the first audio; None where none came.
         audio_seconds: Audio that went out.
@@ -78,6 +87,8 @@ class SpeechSummary:
         rtf: Seconds the engine took for a second of audio, the consumer's own pace left out; None without audio.
         attempts: 1, or more where another client had to take over before the first audio.
         played: What went out and which text that was.
+        report: How its last client served it, as the engine tells.
+        warm_miss: Whether that client was handed out as dedicated or warm, and then was not.
     """
 
     outcome: Outcome
@@ -92,6 +103,8 @@ class SpeechSummary:
     rtf: float | None
     attempts: int
     played: Played
+    report: UseReport = field(default_factory=UseReport)
+    warm_miss: bool = False
 
 
 SpeakEvent = AudioBytes | WordBoundary | Viseme | Bookmark | ClauseStarted | SpeechSummary
@@ -111,12 +124,14 @@ class RecognitionSummary:
     Args:
         outcome: Whether it ended by itself or was canceled.
         pool: Name of the pool that served it.
-        tier: "dedicated", "warm" or "cold".
+        tier: "dedicated", "warm" or "cold", as it held up to the first event.
         wait_seconds: How long the client was waited for.
         audio_seconds: Audio that the engine took.
         first_event_seconds: From the first audio to the first event; None where none came.
         seconds: The whole, from the beginning of the wait.
         language: BCP 47 tag of the last `Final`, or the one asked for; empty where it was to be detected and was not.
+        report: How its client served it, as the engine tells.
+        warm_miss: Whether that client was handed out as dedicated or warm, and then was not.
     """
 
     outcome: Outcome
@@ -127,6 +142,8 @@ class RecognitionSummary:
     first_event_seconds: float | None
     seconds: float
     language: str
+    report: UseReport = field(default_factory=UseReport)
+    warm_miss: bool = False
 
 
 RecognizeEvent = SpeechStarted | SpeechEnded | Partial | Final | Behind | RecognitionSummary

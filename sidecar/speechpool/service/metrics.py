@@ -96,6 +96,7 @@ class Metrics:
         self._connects = self._histogram("connect_seconds", "How long making a client took", ["pool"], _WAITS)
         self._retries = self._counter("retries", "Work that another client took over", ["pool", "error"])
         self._errors = self._counter("errors", "Work that failed", ["kind", "error"])
+        self._warm_misses = self._counter("warm_miss", "Clients handed out as warm that had to connect", ["pool"])
         self._renewals = self._counter("renewals", "Times that all clients were to be replaced", ["reason"])
 
     def _make_speech(self) -> None:
@@ -152,6 +153,10 @@ class Metrics:
     def retried(self, pool: str, error: BaseException) -> None:
         """Another client takes over, because of `error`."""
         self._retries.labels(pool, type(error).__name__).inc()
+
+    def missed_warmth(self, pool: str) -> None:
+        """A client that was handed out as warm had to connect."""
+        self._warm_misses.labels(pool).inc()
 
     def renewed(self, reason: str) -> None:
         """All clients are to be replaced."""

@@ -44,6 +44,10 @@ class PlayedAccount:
         self.end(at_seconds)
         self._parts.append(_Part(text, is_ssml, at_seconds))
 
+    def extend(self, text: str) -> None:
+        """The current text goes on."""
+        self._parts[-1].text += text
+
     def restart(self, at_seconds: float) -> None:
         """The current text begins anew: another client says it from its start."""
         self._parts[-1].begins_seconds = at_seconds

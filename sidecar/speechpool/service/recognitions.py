@@ -1,16 +1,17 @@
 """Recognitions: audio that comes piece by piece to text, event by event."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 
-from speechpool.errors import EngineTimeout, InvalidInput
+from speechpool.errors import EngineTimeout, InvalidInput, SpeechError
 from speechpool.service.backlog import Backlog
 from speechpool.service.buffers import BufferClosed, EventBuffer
 from speechpool.service.context import Context
-from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop
+from speechpool.service.deadlines import Attempts, is_broken, stop
 from speechpool.service.events import Behind, RecognitionSummary, RecognizeEvent
+from speechpool.service.replay import Replay
 from speechpool.service.requests import RecognizeRequest, check_recognition
 from speechpool.service.selection import choose_recognition, matching_language
 from speechpool.service.sessions import Activity
@@ -79,6 +80,10 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         self._is_held_up = False
         self._has_lost_client = False
         self._end_deadline = asyncio.timeout(None)  # over the listener, from the end of the audio on
+        self._replay: Replay[bytes | _Mark] = Replay()
+        self._is_preparing = False
+        self._attempts = Attempts()
+        self._use: Use[RecognitionClient] | None = None
         self._feed_deadline: asyncio.Timeout | None = None  # over the feeder, while the engine takes something
         self.language = request.language or ""
 
@@ -144,6 +149,11 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         if not self._buffer.is_closed:
             self._buffer.put_now((Behind(seconds=seconds), 0.0))
 
+    @property
+    def attempts(self) -> int:
+        """Clients that tried it so far, or were to be acquired for it."""
+        return self._attempts.count
+
     # --- before the task ---
 
     def check_servable(self) -> None:
@@ -182,35 +192,44 @@ class RecognitionStream(EventStream[RecognizeEvent]):
 
     async def _work(self) -> None:
         async with self._converter:
-            for attempt in range(MAX_ATTEMPTS):
-                if await self._hear_with_one_client(is_last=attempt + 1 == MAX_ATTEMPTS):
-                    return
+            while not await self._try():
+                pass
 
-    async def _hear_with_one_client(self, *, is_last: bool) -> bool:
-        """Recognise; False where the client could not even begin and another may try."""
-        async with self._speech_pool.use(self._session_id) as use:
-            self._claim.bind(self._speech_pool, use.tier.value)
-            try:
-                recognizing = use.client.recognize(self._options())
-            except RETRIED as error:
-                use.discard()
-                if is_last:
-                    raise
-                self._context.metrics.retried(self._speech_pool.name, error)
-                return False
-            self._acquired(use.tier.value, use.wait_seconds)
-            await self._hear(recognizing, use)
-            return True
-
-    async def _hear(self, recognizing: Recognizing, use: Use[RecognitionClient]) -> None:
+    async def _try(self) -> bool:
+        """Recognise with one client; False where it told nothing and another may be fed the same."""
+        attempts = self._attempts
+        attempts.begin()
+        self._use = None
         try:
+            async with self._speech_pool.use(self._session_id) as self._use:
+                await self._hear_with(self._use)
+        except SpeechError as error:
+            can_go_on = attempts.may_go_on(error, endpoint=self.report.endpoint, is_acquiring=self._use is None)
+            if self._is_preparing or not (can_go_on and self._replay.is_whole):
+                raise
+            self._context.metrics.retried(self._speech_pool.name, error)
+            return False
+        return True
+
+    async def _hear_with(self, use: Use[RecognitionClient]) -> None:
+        self._claim.bind(self._speech_pool, use.tier.value)
+        self._heard_seconds = self._heard_at_event_seconds = 0.0
+        self._is_at_end = False
+        recognizing: Recognizing | None = None
+        try:
+            recognizing = use.client.recognize(self._options())
+            self._attempts.check_endpoint(recognizing.report.endpoint)
+            self._acquired(use.tier.value, use.wait_seconds)
             await self._hear_all(recognizing)
         except BaseException as error:
-            await stop(recognizing, use, STOP_LISTENING_SECONDS)
-            if isinstance(error, RETRIED):
+            if recognizing:
+                await stop(recognizing, use, STOP_LISTENING_SECONDS)
+            if is_broken(error):
                 use.discard()
             raise
         finally:
+            if recognizing:
+                self._take_report(recognizing.report)
             self._has_lost_client = not use.client.is_reusable
 
     def _options(self) -> RecognitionOptions:
@@ -229,6 +248,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
 
     async def _hear_all(self, recognizing: Recognizing) -> None:
         """Feed and listen at once, until the engine has told everything."""
+        self._end_deadline = asyncio.timeout(None)
         try:
             async with asyncio.TaskGroup() as tasks:
                 feeder = tasks.create_task(self._feed(recognizing))
@@ -238,34 +258,43 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             raise group.exceptions[0] from None
 
     async def _feed(self, recognizing: Recognizing) -> None:
-        while True:
-            item = await self._pending.get()
-            if item is _Mark.FINISH:
-                await self._feed_rest(recognizing)
-                return
+        for item in self._replay.items:
             async with self._engine_limit():
-                if item is _Mark.COMMIT:
-                    await recognizing.commit()
-                else:
-                    await self._feed_audio(recognizing, item)
+                await self._hand_on(recognizing, item)
+        while not self._is_at_end:
+            taken = await self._pending.get()
+            async with self._engine_limit():
+                for item in await self._prepared(taken):
+                    self._replay.add(item, self._seconds_of(item))
+                    await self._hand_on(recognizing, item)
             self._note_backlog()
 
-    async def _feed_audio(self, recognizing: Recognizing, audio: bytes) -> None:
-        if self._first_audio_at is None:
-            self._first_audio_at = self._context.clock()
-        converted = await self._converter.feed(audio)
-        if converted:
-            await recognizing.write(converted)
-            self._heard_seconds += self._speech_pool.format.seconds(len(converted))
+    async def _prepared(self, item: bytes | _Mark) -> Sequence[bytes | _Mark]:
+        """What the engine is handed for an item, in the pool's format."""
+        self._is_preparing = True  # an item that is broken off here is lost
+        if item is _Mark.FINISH:
+            items: list[bytes | _Mark] = [await self._converter.finish(), item]
+        elif item is _Mark.COMMIT:
+            items = [item]
+        else:
+            self._first_audio_at = self._first_audio_at or self._context.clock()
+            items = [await self._converter.feed(item)]
+        self._is_preparing = False
+        return [each for each in items if each]
 
-    async def _feed_rest(self, recognizing: Recognizing) -> None:
-        async with self._engine_limit():
-            if rest := await self._converter.finish():
-                await recognizing.write(rest)
-                self._heard_seconds += self._speech_pool.format.seconds(len(rest))
+    async def _hand_on(self, recognizing: Recognizing, item: bytes | _Mark) -> None:
+        if item is _Mark.FINISH:
             await recognizing.finish()
-        self._is_at_end = True
-        self._expect_event()
+            self._is_at_end = True
+            self._expect_event()
+        elif item is _Mark.COMMIT:
+            await recognizing.commit()
+        else:
+            await recognizing.write(item)
+            self._heard_seconds += self._seconds_of(item)
+
+    def _seconds_of(self, item: bytes | _Mark) -> float:
+        return self._speech_pool.format.seconds(len(item)) if isinstance(item, bytes) else 0.0
 
     @asynccontextmanager
     async def _engine_limit(self) -> AsyncIterator[None]:
@@ -288,6 +317,8 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         try:
             async with self._end_deadline:
                 async for event in recognizing:
+                    self._replay.forget()
+                    self._take_report(recognizing.report)
                     self._note(event)
                     if self._is_wanted(event):
                         await self._hand_over(event)
@@ -348,6 +379,8 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             first_event_seconds=self.first_event_seconds,
             seconds=self.seconds,
             language=self.language,
+            report=self.report,
+            warm_miss=self.is_warm_miss,
         )
 
 

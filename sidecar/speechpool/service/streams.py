@@ -1,16 +1,21 @@
 """What utterances and recognitions have in common: a task that owns the client, a consumer that reads its events."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from speechpool.pools import AllocationTier
 from speechpool.service.buffers import BufferClosed, EventBuffer
 from speechpool.service.context import Context
 from speechpool.service.events import Outcome
 from speechpool.service.sessions import NO_CLAIM, Activity, Claim
+from speechpool.speech.engine import UseReport
 
 __all__ = ["EventStream"]
+
+logger = logging.getLogger(__name__)
 
 E = TypeVar("E")
 
@@ -48,6 +53,8 @@ class EventStream(Generic[E]):
         self.tier = ""
         self.pool = ""
         self.wait_seconds = 0.0
+        self.report = UseReport()
+        self.is_warm_miss = False
 
     # --- what kinds of streams differ in ---
 
@@ -183,8 +190,21 @@ class EventStream(Generic[E]):
         """A client is there: the consumer may go on."""
         self.tier = tier
         self.wait_seconds += wait_seconds
+        self.report = UseReport()
+        self.is_warm_miss = False
         self._context.metrics.acquired(self.pool, _KINDS[self._activity], tier, wait_seconds)
         self._let_in()
+
+    def _take_report(self, report: UseReport) -> None:
+        """Note how the client serves, as known now; one that was not warm after all was cold."""
+        self.report = report
+        if report.was_warm or not self.tier or self.tier == AllocationTier.COLD.value:
+            return
+        self.tier = AllocationTier.COLD.value
+        self.is_warm_miss = True
+        self._context.metrics.missed_warmth(self.pool)
+        facts = {"pool": self.pool, "endpoint": report.endpoint, "reference": report.reference}
+        logger.info("client was not warm", extra={**facts, "connect_seconds": report.connect_seconds})
 
     def _let_in(self) -> None:
         if self._entered and not self._entered.done():

@@ -8,7 +8,7 @@ from typing import Self
 
 from speechpool.errors import InvalidInput, PoolClosed
 from speechpool.service.context import Context
-from speechpool.service.deadlines import RETRIED
+from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED
 from speechpool.service.events import Behind, RecognitionSummary, RecognizeEvent
 from speechpool.service.recognitions import RecognitionStream
 from speechpool.service.requests import DEFAULT_INPUT_FORMAT, RecognizeRequest, TranscribeRequest
@@ -140,6 +140,8 @@ class TranscriptionStream:
         try:
             return await self._result()
         except RETRIED as error:
+            if self._stream.attempts >= MAX_ATTEMPTS:
+                raise
             self._context.metrics.retried(self.pool, error)
         self._stream = RecognitionStream(self._context, self._recognize_request())
         return await self._result()

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from speechpool.audio.formats import response_format
-from speechpool.errors import EngineTimeout
+from speechpool.errors import EngineFailed, EngineTimeout, SpeechError
 from speechpool.formats import AudioFormat
 from speechpool.service.clauses import Clause
 from speechpool.service.context import Context
-from speechpool.service.deadlines import MAX_ATTEMPTS, RETRIED, stop, within
+from speechpool.service.deadlines import Attempts, is_broken, stop, within
 from speechpool.service.events import AudioBytes, Played, SpeakEvent, SpeechSummary
 from speechpool.service.played import CHARACTERS_PER_SECOND, PlayedAccount
 from speechpool.service.prompt_cache import CACHED, Prompt, Recording
@@ -68,6 +68,9 @@ class UtteranceStream(EventStream[SpeakEvent]):
         self._clause_at_seconds = 0.0
         self._clause_has_audio = False
         self._clause_attempts = 0
+        self._clause: Clause | None = None  # the one that is being said
+        self._speaking: Speaking | None = None
+        self._attempts = Attempts()
         self._held: list[SpeakEvent] = []  # what came before the first audio of a clause: another client may redo it
         self._prompt: Prompt | None = None  # said before: no client is needed
         self._recording: Recording | None = None  # not said before, but perhaps again
@@ -178,34 +181,39 @@ class UtteranceStream(EventStream[SpeakEvent]):
 
     async def _say_all(self) -> None:
         """Say clause after clause with one client; another takes over where it fails before a clause's first audio."""
-        clause: Clause | None = None
-        while True:
+        while not await self._try():
+            pass
+
+    async def _try(self) -> bool:
+        """Say what is left with one client; False where another must go on with the same clause."""
+        self._attempts.begin()
+        use: Use[SynthesisClient] | None = None
+        try:
             async with self._speech_pool.use(self._session_id) as use:
                 self._take_client(use)
-                clause = await self._say_with(use, clause)
-            if clause is None:
-                return
+                await self._say_with(use)
+        except SpeechError as error:
+            can_go_on = self._attempts.may_go_on(error, endpoint=self.report.endpoint, is_acquiring=use is None)
+            if self._clause_has_audio or not can_go_on:
+                raise
+            self._context.metrics.retried(self._speech_pool.name, error)
+            return False
+        return True
 
     def _take_client(self, use: Use[SynthesisClient]) -> None:
         self.attempts += 1
         self._claim.bind(self._speech_pool, use.tier.value)
         self._acquired(use.tier.value, use.wait_seconds)
 
-    async def _say_with(self, use: Use[SynthesisClient], clause: Clause | None) -> Clause | None:
-        """Say `clause` and those after it; the one that another client must say, or None when all is said."""
-        clause = clause or await self._next_clause()
-        while clause:
-            try:
-                await self._say(use, clause)
-            except RETRIED as error:
-                use.discard()
-                if self._clause_has_audio or self._clause_attempts >= MAX_ATTEMPTS:
-                    raise
-                self._context.metrics.retried(self._speech_pool.name, error)
-                return clause
+    async def _say_with(self, use: Use[SynthesisClient]) -> None:
+        """Say the clause that is not said yet, and those after it."""
+        while clause := self._clause or await self._next_clause():
+            self._clause = clause
+            await self._say(use, clause)
+            self._clause = None
             self._clause_attempts = 0
-            clause = await self._next_clause()
-        return None
+            self._attempts = Attempts()
+            self._attempts.begin()
 
     async def _next_clause(self) -> Clause | None:
         """What is to be said next; None at the end."""
@@ -214,12 +222,21 @@ class UtteranceStream(EventStream[SpeakEvent]):
 
     async def _say(self, use: Use[SynthesisClient], clause: Clause) -> None:
         self._begin(clause)
-        speaking = use.client.speak(self._utterance(clause))
         try:
-            await self._relay(speaking, clause)
-        except BaseException:
-            await stop(speaking, use)
+            self._speaking = speaking = use.client.speak(self._utterance(clause))
+        except EngineFailed:
+            use.discard()
             raise
+        try:
+            self._attempts.check_endpoint(speaking.report.endpoint)
+            await self._relay(speaking, clause)
+        except BaseException as error:
+            await stop(speaking, use)
+            if is_broken(error):
+                use.discard()
+            raise
+        finally:
+            self._take_report(speaking.report)
         self._account.end(self._transcoder.seconds_in)
 
     def _begin(self, clause: Clause) -> None:
@@ -314,6 +331,8 @@ class UtteranceStream(EventStream[SpeakEvent]):
     async def _pass_audio(self, data: bytes) -> None:
         if not self._clause_has_audio:
             self._clause_has_audio = True
+            if self._speaking:
+                self._take_report(self._speaking.report)
             for event in self._held:
                 await self._put(event)
             self._held = []
@@ -375,4 +394,6 @@ class UtteranceStream(EventStream[SpeakEvent]):
             rtf=self._rtf(),
             attempts=self.attempts,
             played=self.played(),
+            report=self.report,
+            warm_miss=self.is_warm_miss,
         )

@@ -2,10 +2,18 @@
 
 from typing import Any
 
-from speechpool.service.events import Played, SpeechSummary
+from speechpool.service.events import Played, RecognitionSummary, SpeechSummary
 from speechpool.speech.engine import Bookmark, Final, Viseme, WordBoundary
 
-__all__ = ["NOTHING_PLAYED", "final_event", "mark_event", "milliseconds", "played_event", "summary_event"]
+__all__ = [
+    "NOTHING_PLAYED",
+    "final_event",
+    "mark_event",
+    "milliseconds",
+    "played_event",
+    "report_event",
+    "summary_event",
+]
 
 Json = dict[str, Any]
 
@@ -51,6 +59,19 @@ def summary_event(summary: SpeechSummary) -> Json:
         "characters": summary.characters,
         "bytes": summary.bytes_sent,
         "rtf": summary.rtf,
+        "attempts": summary.attempts,
+        **report_event(summary),
+    }
+
+
+def report_event(summary: SpeechSummary | RecognitionSummary) -> Json:
+    """How the engine served it."""
+    report = summary.report
+    return {
+        "warm_miss": summary.warm_miss,
+        "connect_ms": milliseconds(report.connect_seconds),
+        "endpoint": report.endpoint,
+        "reference": report.reference,
     }
 
 

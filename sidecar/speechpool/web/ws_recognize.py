@@ -14,7 +14,7 @@ from speechpool.service.recognitions import RecognitionStream
 from speechpool.service.requests import RecognizeRequest
 from speechpool.speech.engine import Final, Partial, SpeechEnded, SpeechStarted
 from speechpool.web.channel import BrokenProtocol, Channel, message_kind, open_channel
-from speechpool.web.events import final_event, milliseconds
+from speechpool.web.events import final_event, milliseconds, report_event
 from speechpool.web.fields import Fields
 from speechpool.web.state import STATE, WebState
 
@@ -216,8 +216,14 @@ class RecognitionConversation:
             return  # another leg follows
         # a recognition that ended though nobody here ended it was canceled by its session, or reached its longest time
         reason = self._reason or ("canceled" if summary.outcome == "canceled" else "limit")
-        audio_ms = milliseconds(self._before_seconds)
-        await self._channel.send({"type": "closed", "reason": reason, "audio_ms": audio_ms})
+        closed = {
+            "type": "closed",
+            "reason": reason,
+            "audio_ms": milliseconds(self._before_seconds),
+            "tier": summary.tier,
+            **report_event(summary),
+        }
+        await self._channel.send(closed)
         await self._channel.close(self._close_code, reason)
 
     async def _fail(self, error: Exception) -> None:

@@ -338,14 +338,18 @@ class SpeechConversation:
             case AudioBytes():
                 if not turn.has_audio:
                     turn.has_audio = True
-                    first = turn.stream.first_byte_seconds if turn.stream is not None else None
-                    await self._send(turn, {"type": "first_audio", "first_audio_ms": milliseconds(first)})
+                    await self._tell_first_audio(turn)
                 await self._channel.send_audio(event.data)
             case WordBoundary() | Viseme() | Bookmark():
                 await self._send(turn, mark_event(event))
             case SpeechSummary():
                 turn.is_told = True
                 await self._send(turn, summary_event(event))
+
+    async def _tell_first_audio(self, turn: Turn) -> None:
+        assert turn.stream is not None
+        first_ms = milliseconds(turn.stream.first_byte_seconds)
+        await self._send(turn, {"type": "first_audio", "first_audio_ms": first_ms, "tier": turn.stream.tier})
 
     async def _tell_broken(self, turn: Turn) -> None:
         """Tell how a turn ended that did not end by itself."""

@@ -115,11 +115,11 @@ async def test_new_sizes_hold_at_once() -> None:
         await asyncio.sleep(1)
         assert service.pool("tts")["warm_pool_size"] == 5
         assert service.settings.first_chunk_timeout_seconds == 1.0
-        engine.fail(None, times=2)
+        engine.fail(None, times=3)
         began = now()
         with pytest.raises(Exception, match="first_chunk_timeout_seconds = 1"):
             await said(service, ask())
-        assert elapsed(began) == pytest.approx(2.0, abs=0.1)
+        assert elapsed(began) == pytest.approx(3.0, abs=0.1)
 
 
 async def test_settings_that_one_pool_refuses_change_none() -> None:
@@ -327,7 +327,7 @@ async def test_characters_that_were_never_spoken_are_not_counted() -> None:
     engine = FakeEngine()
     async with serving(engine, speaking(max_characters_per_minute=60), listening()) as service:
         for _ in range(5):
-            engine.fail(EngineFailed("broke off"), times=2)
+            engine.fail(EngineFailed("broke off"), times=3)
             with pytest.raises(EngineFailed):
                 await said(service, ask("x" * 50))
         await said(service, ask("x" * 50))
@@ -408,7 +408,7 @@ async def test_metrics_tell_what_happened_and_nothing_of_whom() -> None:
             await stream.write(sound(1.0))
             await stream.finish()
             await collect(stream)
-        engine.fail(EngineFailed("broke off"), times=2)
+        engine.fail(EngineFailed("broke off"), times=3)
         with pytest.raises(EngineFailed):
             await said(service, ask())
         service.metrics.set_config_generation("file", 3)
@@ -420,7 +420,7 @@ async def test_metrics_tell_what_happened_and_nothing_of_whom() -> None:
     }
     assert told["speechpool_tts_characters_total"][frozenset({"tts"})] == 3 * len(SENTENCE)
     assert told["speechpool_stt_audio_seconds_total"][frozenset({"stt"})] == pytest.approx(1.0)
-    assert told["speechpool_retries_total"][frozenset({"tts", "EngineFailed"})] == 2
+    assert told["speechpool_retries_total"][frozenset({"tts", "EngineFailed"})] == 3
     assert told["speechpool_errors_total"][frozenset({"tts", "EngineFailed"})] == 1
     assert told["speechpool_target"][frozenset({"tts"})] == 2
     assert told["speechpool_clients"][frozenset({"tts", "leased"})] == 1

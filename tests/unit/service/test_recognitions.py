@@ -7,14 +7,22 @@ from tests.fakes import FakeEngine, sound
 from tests.unit.service.world import collect, listening, make_settings, recording, serving, speaking
 from tests.virtual import VIRTUAL, elapsed
 
-from speechpool.errors import EngineFailed, EngineTimeout, InvalidInput, NotFound, SettingsError, WorkerDied
+from speechpool.errors import (
+    AuthenticationFailed,
+    EngineFailed,
+    EngineTimeout,
+    InvalidInput,
+    NotFound,
+    SettingsError,
+    WorkerDied,
+)
 from speechpool.formats import AudioFormat, Codec
 from speechpool.service.events import Behind, RecognitionSummary
 from speechpool.service.recognitions import MAX_PENDING_SECONDS
 from speechpool.service.requests import RecognizeRequest, TranscribeRequest
 from speechpool.service.service import SpeechService
 from speechpool.settings import LanguageMode
-from speechpool.speech.engine import Final, Partial, SpeechEnded, SpeechStarted
+from speechpool.speech.engine import Final, Partial, SpeechEnded, SpeechStarted, UseReport
 
 pytestmark = VIRTUAL
 
@@ -164,7 +172,7 @@ async def test_a_reader_that_sleeps_holds_the_engine_not_the_memory() -> None:
 async def test_an_engine_that_takes_no_audio_is_noticed() -> None:
     engine = FakeEngine()
     async with serving(engine, chunk_gap_timeout_seconds=5.0) as service:
-        engine.fail(None)
+        engine.fail(None, times=3)
         async with service.recognize(RecognizeRequest()) as stream:
             await stream.write(sound(5.0))
             with pytest.raises(EngineTimeout, match="chunk_gap_timeout_seconds = 5"):
@@ -175,7 +183,7 @@ async def test_an_engine_that_takes_no_audio_is_noticed() -> None:
 async def test_an_engine_that_is_silent_after_the_end_is_noticed() -> None:
     engine = FakeEngine()
     async with serving(engine, chunk_gap_timeout_seconds=5.0) as service:
-        engine.fail(None)
+        engine.fail(None, times=3)
         async with service.recognize(RecognizeRequest()) as stream:
             await stream.write(sound(0.5))
             await stream.finish()
@@ -188,12 +196,63 @@ async def test_a_client_that_dies_ends_it_with_an_error_and_is_replaced() -> Non
     async with serving(engine) as service:
         async with service.recognize(RecognizeRequest()) as stream:
             await stream.write(sound(1.0))
+            await anext(stream)
             engine.busy_clients[0].die()
             with pytest.raises(WorkerDied):
                 await collect(stream)
         await asyncio.sleep(1)
         async with service.recognize(RecognizeRequest()) as stream:
             assert stream.tier == "warm"
+
+
+@pytest.mark.parametrize(
+    "error", [EngineFailed("broke off"), WorkerDied("killed"), AuthenticationFailed("an old key"), None]
+)
+async def test_a_client_that_fails_before_it_told_anything_is_replaced_and_no_audio_is_lost(error) -> None:
+    engine = FakeEngine()
+    async with serving(engine, chunk_gap_timeout_seconds=3.0) as service:
+        engine.fail(error, dies=isinstance(error, WorkerDied))
+        async with service.recognize(RecognizeRequest()) as stream:
+            await stream.write(sound(0.5))
+            await stream.commit()
+            await stream.write(sound(1.0))
+            await stream.finish()
+            events = await collect(stream)
+    assert [event.text for event in events if isinstance(event, Final)] == ["word1", "word1 word2"]
+    assert events[-1].audio_seconds == pytest.approx(1.5)
+    assert len(engine.asked) == 2
+
+
+async def test_a_recogniser_that_told_something_is_not_repeated() -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        engine.fail(EngineFailed("broke off"), after_chunks=2)
+        async with service.recognize(RecognizeRequest()) as stream:
+            await stream.write(sound(3.0))
+            with pytest.raises(EngineFailed):
+                await collect(stream)
+    assert len(engine.asked) == 1
+
+
+async def test_audio_beyond_what_is_kept_is_not_heard_twice() -> None:
+    engine = FakeEngine(recognition_rate=0.0)
+    async with serving(engine) as service:
+        engine.fail(EngineFailed("broke off"), after_chunks=30)
+        async with service.recognize(RecognizeRequest()) as stream:
+            writer = asyncio.create_task(stream.write(sound(20.0, 0)))
+            with pytest.raises(EngineFailed):
+                await collect(stream)
+            await writer
+    assert len(engine.asked) == 1
+
+
+async def test_a_recogniser_that_was_not_warm_after_all_is_told_as_cold() -> None:
+    report = UseReport(was_warm=False, connect_seconds=0.2, endpoint="westeurope", reference="4711")
+    async with serving(FakeEngine(report=report)) as service, service.recognize(RecognizeRequest()) as stream:
+        await stream.write(sound(1.0))
+        await stream.finish()
+        summary = (await collect(stream))[-1]
+    assert (summary.tier, summary.warm_miss, summary.report) == ("cold", True, report)
 
 
 async def test_single_use_clients_are_closed_and_replaced() -> None:

@@ -8,6 +8,7 @@ from tests.unit.service.world import SENTENCE, ask, collect, listening, make_set
 from tests.virtual import VIRTUAL, elapsed, settle, tasks_left
 
 from speechpool.errors import (
+    AuthenticationFailed,
     EngineFailed,
     EngineTimeout,
     EngineUnavailable,
@@ -20,7 +21,7 @@ from speechpool.errors import (
 from speechpool.formats import OUTPUT_FORMATS
 from speechpool.service.events import AudioBytes, SpeechSummary
 from speechpool.service.service import SpeechService
-from speechpool.speech.engine import Bookmark, Viseme, WordBoundary
+from speechpool.speech.engine import Bookmark, UseReport, Viseme, WordBoundary
 
 pytestmark = VIRTUAL
 
@@ -102,10 +103,10 @@ async def test_a_client_that_fails_before_its_first_audio_is_replaced_and_nobody
 
 
 @pytest.mark.parametrize("error", [EngineFailed("broke off"), WorkerDied("killed"), None])
-async def test_a_second_failure_is_the_callers(error) -> None:
+async def test_a_third_failure_is_the_callers(error) -> None:
     engine = FakeEngine()
     async with serving(engine) as service:
-        engine.fail(error, times=2)
+        engine.fail(error, times=3)
         async with service.speak(ask()) as stream:
             with pytest.raises(type(error) if error else EngineTimeout):
                 await collect(stream)
@@ -150,13 +151,90 @@ async def test_a_refused_text_leaves_the_client_in_the_pool() -> None:
 async def test_first_audio_is_awaited_no_longer_than_the_setting_on_each_client() -> None:
     engine = FakeEngine()
     async with serving(engine, first_chunk_timeout_seconds=2.0) as service:
-        engine.fail(None, times=2)
+        engine.fail(None, times=3)
         began = now()
         async with service.speak(ask()) as stream:
             with pytest.raises(EngineTimeout, match="first_chunk_timeout_seconds = 2"):
                 await anext(stream)
-        assert elapsed(began) == pytest.approx(4.0, abs=0.1)
-        assert [engine.clients[number - 1].closes for number, _ in engine.said] == [1, 1]
+        assert elapsed(began) == pytest.approx(6.0, abs=0.1)
+        assert [engine.clients[number - 1].closes for number, _ in engine.said] == [1, 1, 1]
+
+
+async def test_all_attempts_together_take_no_longer_than_an_utterance_may() -> None:
+    engine = FakeEngine()
+    async with serving(engine, first_chunk_timeout_seconds=2.0, utterance_timeout_seconds=5.0) as service:
+        engine.fail(None, times=3)
+        began = now()
+        async with service.speak(ask()) as stream:
+            with pytest.raises(EngineTimeout, match="utterance_timeout_seconds = 5"):
+                await anext(stream)
+        assert elapsed(began) == pytest.approx(5.0, abs=0.1)
+
+
+async def test_a_client_that_is_refused_its_credentials_is_closed_and_another_tries_once() -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        engine.fail(AuthenticationFailed("an old key"))
+        assert await said(service, ask())
+        assert engine.clients[engine.said[0][0] - 1].closes == 1
+        engine.fail(AuthenticationFailed("a wrong key"), times=3)
+        with pytest.raises(AuthenticationFailed):
+            await said(service, ask())
+        assert len(engine.said) == 4
+        engine.faults.clear()
+
+
+async def test_throttling_is_tried_at_another_endpoint_and_never_at_the_same_again() -> None:
+    engine = FakeEngine(report=UseReport(endpoint="westeurope"))
+    async with serving(engine) as service:
+        engine.fail(Throttled("slow down", retry_after_seconds=4.0))
+        with pytest.raises(Throttled) as caught:
+            await said(service, ask())
+        assert caught.value.retry_after_seconds == 4.0
+        assert not engine.busy_clients
+        engine.fail(Throttled("slow down", retry_after_seconds=4.0))
+        async with service.speak(ask()) as stream:
+            await asyncio.sleep(0.01)  # the first client speaks
+            engine.report = UseReport(endpoint="eastus")
+            assert (await collect(stream))[-1].report.endpoint == "eastus"
+
+
+async def test_a_creation_that_fails_is_tried_once_more() -> None:
+    engine = FakeEngine()
+    async with serving(engine, speaking(warm_pool_size=0), listening()) as service:
+        engine.create_error = EngineUnavailable("no connection")
+        before = service.pool("tts")["metrics"]["creations_started"]
+        with pytest.raises(EngineUnavailable):
+            await said(service, ask())
+        assert service.pool("tts")["metrics"]["creations_started"] - before == 2
+
+
+# --- warm or not ---
+
+
+@pytest.mark.parametrize("session_id", [None, "call-1"])
+async def test_a_client_that_was_not_warm_after_all_is_told_as_cold_from_its_first_audio_on(session_id) -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        await said(service, ask(session_id=session_id))
+        engine.report = UseReport(was_warm=False, connect_seconds=0.25, endpoint="westeurope", reference="4711")
+        async with service.speak(ask(session_id=session_id)) as stream:
+            acquired = stream.tier
+            await anext(stream)
+            assert (acquired, stream.tier) == ("dedicated" if session_id else "warm", "cold")
+            summary = (await collect(stream))[-1]
+        assert (summary.tier, summary.warm_miss, summary.report) == ("cold", True, engine.report)
+        told = service.metrics.render()[0].decode()
+        assert 'speechpool_warm_miss_total{pool="tts"} 1.0' in told
+        assert 'speechpool_tts_first_byte_seconds_count{pool="tts",tier="cold"} 1.0' in told
+
+
+async def test_a_cold_client_that_connects_is_no_warm_miss() -> None:
+    report = UseReport(was_warm=False, connect_seconds=0.25)
+    async with serving(FakeEngine(report=report), speaking(warm_pool_size=0), listening()) as service:
+        async with service.speak(ask()) as stream:
+            summary = (await collect(stream))[-1]
+        assert (summary.tier, summary.warm_miss) == ("cold", False)
 
 
 async def test_a_gap_in_the_audio_ends_the_utterance() -> None:
