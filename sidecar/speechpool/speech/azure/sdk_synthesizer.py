@@ -7,7 +7,7 @@ no audio of another one can be in it, and what nobody reads waits in the SDK.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -304,9 +304,15 @@ class SdkSynthesizer:
 
 
 def output_format_of(audio_format: AudioFormat) -> sdk.SpeechSynthesisOutputFormat:
-    """The SDK's own name of a format."""
-    names: Sequence[str] = [name for name, known in OUTPUT_FORMATS.items() if known == audio_format]
-    return sdk.SpeechSynthesisOutputFormat[names[0]]
+    """The SDK's own name of a format.
+
+    Raises:
+        ValueError: It has none.
+    """
+    for name, known in OUTPUT_FORMATS.items():
+        if known == audio_format:
+            return sdk.SpeechSynthesisOutputFormat[name]
+    raise ValueError(f"Azure does not make {audio_format}")
 
 
 def _read(stream: sdk.AudioDataStream, size: int) -> bytes:
