@@ -53,6 +53,7 @@ _HELP = {
     "final_seconds": ("SECONDS", "from the end of a segment to its final phrase"),
     "segmentation_silence_seconds": ("SECONDS", "silence that ends a segment, where the client says nothing else"),
     "initial_silence_seconds": ("SECONDS", "silence that ends a recognition of one phrase"),
+    "no_match_seconds": ("SECONDS", "silence after which a continuous recognition tells that nothing was said"),
     "detected_language": ("TAG", "what language detection finds; without, the client's first candidate"),
     "max_records": ("N", "how many connections, utterances and recognitions are remembered, of each kind"),
 }
@@ -87,6 +88,8 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     """
     given = _parser().parse_args(words)
     changes = {name: getattr(given, name) for name in _HELP if getattr(given, name) is not None}
+    if given.no_inline_commit:
+        changes["inline_commit"] = False
     if given.grammar:
         changes["grammar"] = tuple(given.grammar)
     emulator = {
@@ -115,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--transcript", action="append", default=[], metavar="TEXT", help="what is recognised next")
     parser.add_argument("--grammar", action="append", default=[], metavar="SENTENCE", help="a sentence that real "
                         "understanding can hear; without, free dictation")  # fmt: skip
+    parser.add_argument("--no-inline-commit", action="store_true", help="ignore audio.commit")
     parser.add_argument("--fault", action="append", default=[], metavar="JSON", help="something that goes wrong")
     for name, (metavar, text) in _HELP.items():
         _add_option(parser, name, metavar, text)

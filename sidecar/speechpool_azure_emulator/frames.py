@@ -37,6 +37,11 @@ class Message:
         return self.headers.get("X-RequestId", "")
 
     @property
+    def commit_token(self) -> str:
+        """What the answer to an `audio.commit` repeats; empty where there is none."""
+        return self.headers.get("X-Client-Commit-Token", "")
+
+    @property
     def stream_id(self) -> str:
         """Which stream of the request its audio belongs to."""
         return self.headers.get("X-StreamId", "")

@@ -17,7 +17,7 @@ from speechpool.speech.engine import (
 )
 from speechpool_azure_emulator.ledger import RecognitionRecord
 
-__all__ = ["ScriptedHearing", "ScriptedListener", "is_loud"]
+__all__ = ["Quiet", "ScriptedHearing", "ScriptedListener", "is_loud"]
 
 SECONDS_PER_WORD = 0.5
 """Where nobody said what was said: a word for each half second of sound."""
@@ -102,8 +102,13 @@ class ScriptedHearing:
         self._events.put_nowait(SpeechEnded(offset_seconds=segment.ends))
 
     async def commit(self) -> None:
-        """The current segment ends now."""
-        self._end_segment()
+        """The current segment ends now; where there is none, a final without text says so."""
+        if self._segment:
+            self._end_segment()
+        else:
+            self._events.put_nowait(
+                Final(text="", offset_seconds=self._now_seconds, duration_seconds=0.0, language=self._language)
+            )
 
     async def finish(self) -> None:
         """No more audio."""
@@ -119,6 +124,33 @@ class ScriptedHearing:
         """What was heard, in order."""
         while (event := await self._events.get()) is not None:
             yield event
+
+
+class Quiet:
+    """Tells of each long silence in raw audio.
+
+    Args:
+        audio: What it is.
+        limit_seconds: How long is long.
+    """
+
+    def __init__(self, audio: AudioFormat, limit_seconds: float) -> None:
+        self._audio = audio
+        self._limit_seconds = limit_seconds
+        self._now_seconds = 0.0
+        self._since_seconds = 0.0
+
+    def add(self, data: bytes) -> list[float]:
+        """Take audio; give where each long silence that is long enough now began."""
+        self._now_seconds += self._audio.seconds(len(data))
+        samples = data[: len(data) & ~1]
+        if samples and is_loud(samples, self._audio.codec):
+            self._since_seconds = self._now_seconds
+        long_silences = []
+        while self._now_seconds - self._since_seconds >= self._limit_seconds:
+            long_silences.append(self._since_seconds)
+            self._since_seconds += self._limit_seconds
+        return long_silences
 
 
 class _Segment:

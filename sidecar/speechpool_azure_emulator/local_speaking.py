@@ -82,7 +82,7 @@ class LocalSpeaker:
                 else:
                     for entry in words.add(event):
                         yield entry
-        for entry in words.finish(chunks.seconds):
+        for entry in words.end(chunks.seconds):
             yield entry
         for sound in chunks.finish():
             yield sound
@@ -164,6 +164,12 @@ class _Words:
             entries.append(sentence_entry((Word(self._sentence(word.text_offset)),), starts, 0.0))
         boundary, _ = word_entries(Word(word.text), starts, max(now_seconds - starts, 0.0))
         return [*entries, boundary]
+
+    def end(self, now_seconds: float) -> list[Entry]:
+        """The last word, and the marks behind it."""
+        told = self.finish(now_seconds)
+        marks, _ = between(self._text[self._told_until :], is_first=False)
+        return told + [entry for mark in marks for entry in word_entries(Word(mark, "punctuation"), now_seconds, 0.0)]
 
     def _sentence(self, start: int) -> str:
         end = _SENTENCE_END.search(self._text, start)

@@ -35,6 +35,9 @@ class EmulatorOptions:
         final_seconds: From the end of a segment to its final phrase, 0 to 3,600.
         segmentation_silence_seconds: Silence that ends a segment where the client says nothing else, 0.1 to 5.
         initial_silence_seconds: Silence that ends a recognition of one phrase, 0.1 to 3,600.
+        no_match_seconds: Silence after which a continuous recognition tells that nothing was said, again and again,
+            0.1 to 3,600.
+        inline_commit: Whether `audio.commit` is answered with a phrase at once; else it is ignored.
         detected_language: The language that detection finds; None for the client's first candidate.
         max_records: How many connections, utterances and recognitions it remembers, of each kind, 1 to 1,000,000.
 
@@ -57,6 +60,8 @@ class EmulatorOptions:
     final_seconds: float = 0.0
     segmentation_silence_seconds: float = 0.5
     initial_silence_seconds: float = 5.0
+    no_match_seconds: float = 15.0
+    inline_commit: bool = True
     detected_language: str | None = None
     max_records: int = 10_000
 
@@ -88,6 +93,8 @@ class EmulatorOptions:
     def _check_recognition(self) -> None:
         check_number("segmentation_silence_seconds", self.segmentation_silence_seconds, 0.1, 5)
         check_number("initial_silence_seconds", self.initial_silence_seconds, 0.1, 3_600)
+        check_number("no_match_seconds", self.no_match_seconds, 0.1, 3_600)
+        check_choice("inline_commit", self.inline_commit, (True, False))
         if self.detected_language is not None:
             check_text("detected_language", self.detected_language, 50)
 

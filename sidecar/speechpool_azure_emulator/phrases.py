@@ -6,7 +6,7 @@ from typing import Any
 from speechpool.speech.engine import Final, Partial, RecognizedWord
 from speechpool_azure_emulator.timeline import ticks
 
-__all__ = ["end_of_dictation", "failed", "hypothesis", "nothing_said", "phrase"]
+__all__ = ["end_of_dictation", "failed", "hypothesis", "long_silence", "nothing_said", "phrase", "with_commit"]
 
 
 def hypothesis(partial: Partial, heard_seconds: float, language: str | None) -> dict[str, Any]:
@@ -55,6 +55,16 @@ def nothing_said(heard_seconds: float) -> dict[str, Any]:
 def end_of_dictation(heard_seconds: float) -> dict[str, Any]:
     """What acknowledges all audio at the end of a turn."""
     return nothing_said(heard_seconds) | {"RecognitionStatus": "EndOfDictation"}
+
+
+def long_silence(offset_seconds: float, length_seconds: float) -> dict[str, Any]:
+    """What tells in a continuous recognition that nothing was said for so long."""
+    return nothing_said(offset_seconds) | {"Duration": ticks(length_seconds)}
+
+
+def with_commit(body: dict[str, Any], token: str) -> dict[str, Any]:
+    """The phrase as the answer to a commit."""
+    return body | {"clientAudioMetadata": {"X-Client-Commit-Token": token}}
 
 
 def _primary(language: str | None) -> dict[str, Any]:

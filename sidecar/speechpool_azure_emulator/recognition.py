@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from collections import deque
 from typing import Any
 
 from speechpool.errors import InvalidInput, SpeechPoolError
@@ -12,6 +13,7 @@ from speechpool_azure_emulator import phrases
 from speechpool_azure_emulator.connection import Connection, ConnectionOver
 from speechpool_azure_emulator.frames import Message
 from speechpool_azure_emulator.ledger import RecognitionRecord
+from speechpool_azure_emulator.listening import Quiet
 from speechpool_azure_emulator.request import read_request, silence_seconds
 from speechpool_azure_emulator.riff import read_header
 from speechpool_azure_emulator.timeline import ticks
@@ -51,7 +53,7 @@ class RecognitionConnection:
             case "audio":
                 self._take_audio(message)
             case "audio.commit" if message.request_id in self._turns:
-                self._turns[message.request_id].take(_COMMIT)
+                self._turns[message.request_id].take(message)
             case "telemetry":
                 ledger.count("telemetry")
             case _:
@@ -81,9 +83,6 @@ class RecognitionConnection:
             del self._ended[next(iter(self._ended))]
 
 
-_COMMIT = Message({"Path": "audio.commit"}, b"")
-
-
 class _Turn:
     """One request: audio in, phrases out."""
 
@@ -93,8 +92,10 @@ class _Turn:
         self._incoming: asyncio.Queue[Message] = asyncio.Queue(_MAX_MESSAGES)
         self._audio = AudioFormat(Codec.PCM, 16_000)
         self._faults = connection.state.faults.take("audio", "stt")
+        self._commit_tokens: deque[str] = deque()
         self._has_spoken = False
-        self._is_silent_too_long = False
+        self._speech_ended: float | None = None
+        self._quiet: Quiet | None = None
 
     def take(self, message: Message) -> None:
         """Audio, its end (no payload), or a commit.
@@ -145,14 +146,20 @@ class _Turn:
         await self._hear(hearing, first)
         while True:
             message = await self._incoming.get()
-            if message is _COMMIT:
-                self._record.commits += 1
-                await hearing.commit()
+            if message.path == "audio.commit":
+                await self._commit(hearing, message.commit_token)
             elif message.body:
                 await self._hear(hearing, await self._audio_of(message))
+                await asyncio.sleep(0)  # audio that is here already shall not keep back what was understood
             elif await self._is_last():
                 await hearing.finish()
                 return
+
+    async def _commit(self, hearing: Recognizing, token: str) -> None:
+        self._record.commits += 1
+        if self._connection.state.options.inline_commit:
+            self._commit_tokens.append(token)
+            await hearing.commit()
 
     async def _audio_of(self, message: Message) -> bytes:
         if not message.body.startswith(b"RIFF"):
@@ -171,14 +178,17 @@ class _Turn:
                 self._faults.remove(fault)
                 await self._connection.suffer(fault)
         await hearing.write(audio)
-        await self._check_initial_silence(hearing)
+        await self._check_silence(hearing, audio)
 
-    async def _check_initial_silence(self, hearing: Recognizing) -> None:
-        limit_seconds = self._connection.state.options.initial_silence_seconds
-        if self._record.mode != "interactive" or self._has_spoken or self._seconds < limit_seconds:
+    async def _check_silence(self, hearing: Recognizing, audio: bytes) -> None:
+        options = self._connection.state.options
+        if self._record.mode == "interactive":
+            if not self._has_spoken and self._seconds >= options.initial_silence_seconds:
+                await hearing.cancel()
             return
-        self._is_silent_too_long = True
-        await hearing.cancel()
+        self._quiet = self._quiet or Quiet(self._audio, options.no_match_seconds)
+        for begun_seconds in self._quiet.add(audio):
+            await self._send("speech.phrase", phrases.long_silence(begun_seconds, options.no_match_seconds))
 
     async def _is_last(self) -> bool:
         """Whether no further stream of the same request follows."""
@@ -195,7 +205,7 @@ class _Turn:
         async for event in hearing:
             await self._tell_event(event)
             if isinstance(event, Final) and self._record.mode == "interactive":
-                await self._send("speech.endDetected", {"Offset": ticks(event.offset_seconds + event.duration_seconds)})
+                self._speech_ended = event.offset_seconds + event.duration_seconds
                 return
 
     async def _tell_event(self, event: RecognitionEvent) -> None:
@@ -205,13 +215,16 @@ class _Turn:
                 self._has_spoken = True
                 await self._send("speech.startDetected", {"Offset": ticks(event.offset_seconds)})
             case SpeechEnded():
-                await self._send("speech.endDetected", {"Offset": ticks(event.offset_seconds)})
+                self._speech_ended = event.offset_seconds
             case Partial():
                 self._record.hypotheses += 1
                 await self._send("speech.hypothesis", phrases.hypothesis(event, self._seconds, language))
             case Final():
                 await asyncio.sleep(self._connection.state.options.final_seconds)
-                await self._send_phrase(phrases.phrase(event, language, is_detailed=self._record.is_detailed))
+                body = phrases.phrase(event, language, is_detailed=self._record.is_detailed)
+                if self._commit_tokens:
+                    body = phrases.with_commit(body, self._commit_tokens.popleft())
+                await self._send_phrase(body)
 
     async def _send_phrase(self, body: dict[str, Any]) -> None:
         for fault in self._connection.state.faults.take("phrase", "stt"):
@@ -228,6 +241,9 @@ class _Turn:
         return self._connection.state.options.detected_language or self._record.languages[0]
 
     async def _end(self) -> None:
+        # Once, and only here: at `speech.endDetected` the SDK sends no more audio in this turn.
+        if self._speech_ended is not None:
+            await self._send("speech.endDetected", {"Offset": ticks(self._speech_ended)})
         if self._record.mode == "interactive":
             if not self._record.phrases:
                 await self._send_phrase(phrases.nothing_said(self._seconds))
