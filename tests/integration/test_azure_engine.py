@@ -112,6 +112,22 @@ async def test_it_makes_every_format_that_a_pool_may_have() -> None:
                 await client.close()
 
 
+async def test_a_profile_with_text_streaming_takes_text_piece_by_piece() -> None:
+    with running_emulator(keys={"one": KEY}) as emulator:
+        async with opened(options(emulator.url)) as engine:
+            client: Any = await engine.create_synthesizer(SynthesisProfile(format=PCM24, text_streaming=True))
+            speaking = client.speak_pieces(Utterance(text="", voice=engine.resolve_voice("alloy")))
+            for piece in ("hello ", "there, ", "world."):
+                await speaking.write(piece)
+            await speaking.finish()
+
+            audio = b"".join([event.data async for event in speaking if isinstance(event, AudioChunk)])
+
+            assert len(audio) > 1000
+            assert all(path.endswith("/v2") for path in emulator.counts.upgrades_by_path)
+            await client.close()
+
+
 async def test_other_formats_are_refused_by_name() -> None:
     with running_emulator() as emulator:
         async with opened(options(emulator.url)) as engine:

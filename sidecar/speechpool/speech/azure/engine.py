@@ -95,6 +95,7 @@ class AzureEngine:
         self._voices = self._named(())
         self._voice_lists = VoiceLists(self._sites, self._learn_voices, rng)
         self._on_stale: list[StaleCallback] = []
+        self._delivered: set[CredentialSource] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._is_open = False
         for endpoints in self._endpoints.values():
@@ -125,7 +126,7 @@ class AzureEngine:
         return "; ".join(problem for problem in problems if problem) or None
 
     def on_stale(self, callback: StaleCallback) -> None:
-        """Call `callback("credentials")` each time a key has changed that clients were made with."""
+        """Call `callback("credentials")` when a key has changed, or a credential came that was missing or refused."""
         self._on_stale.append(callback)
 
     def measurements(self) -> Sequence[Measurement]:
@@ -143,7 +144,7 @@ class AzureEngine:
     # --- clients ---
 
     async def create_synthesizer(self, profile: SynthesisProfile) -> "AzureSynthesizer":
-        """A client that speaks, with its connection open.
+        """A client that speaks, with its connection open; of a profile with `text_streaming` one that takes pieces.
 
         Raises:
             SettingsError: Azure does not make the profile's format, or no endpoint is for synthesis.
@@ -155,9 +156,11 @@ class AzureEngine:
         if profile.format not in CAPABILITIES.output_formats:
             raise SettingsError(f"outputFormat must be one of {', '.join(OUTPUT_FORMATS)}; got {profile.format}")
         endpoint = self._choose(Work.SYNTHESIS)
-        from speechpool.speech.azure.synthesizer import AzureSynthesizer  # noqa: PLC0415 - see create_engine
+        from speechpool.speech.azure.pieces import AzureStreamingSynthesizer  # noqa: PLC0415 - see create_engine
+        from speechpool.speech.azure.synthesizer import AzureSynthesizer  # noqa: PLC0415 - likewise
 
-        client = AzureSynthesizer(profile, endpoint, endpoint.credentials, self._threads, self._options)
+        made = AzureStreamingSynthesizer if profile.text_streaming else AzureSynthesizer
+        client = made(profile, endpoint, endpoint.credentials, self._threads, self._options)
         return await self._connected(client, endpoint)
 
     async def create_recognizer(self, profile: RecognitionProfile) -> "AzureRecognizer":
@@ -233,15 +236,16 @@ class AzureEngine:
 
     def _credential_changed(self, source: CredentialSource, credential: Credential) -> None:
         """A new key is shown by new clients only; a renewed token is shown by those there are, when they reconnect."""
-        for site in self._sites:
-            if site.credentials is source:
-                for endpoint in site.endpoints.values():
-                    endpoint.reset()
-        clients = [client for client, endpoint in self._clients.items() if endpoint.credentials is source]
+        endpoints = [each for site in self._sites if site.credentials is source for each in site.endpoints.values()]
+        is_relief = source not in self._delivered or any(each.problem for each in endpoints)
+        self._delivered.add(source)
+        for each in endpoints:
+            each.reset()
         if credential.kind == "token":
-            for client in clients:
-                client.renew(credential)
-        elif clients:
+            for client, endpoint in list(self._clients.items()):
+                if endpoint.credentials is source:
+                    client.renew(credential)
+        if self._is_open and (credential.kind == "key" or is_relief):
             logger.info("credentials changed", extra={"setting": source.setting})
             for callback in self._on_stale:
                 callback("credentials")

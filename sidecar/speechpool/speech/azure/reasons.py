@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 
-from speechpool.errors import AuthenticationFailed, EngineUnavailable, SpeechError, Throttled
+from speechpool.errors import AuthenticationFailed, EngineTimeout, EngineUnavailable, SpeechError, Throttled
 from speechpool.speech.azure.failures import DEFAULT_RETRY_AFTER_SECONDS
 from speechpool.speech.azure.requester import Reply
 
@@ -50,7 +50,7 @@ def reason_of_upgrade(reply: Reply, *, endpoint: str, url: str, waited_seconds: 
         waited_seconds: How long the client had waited for its connection.
     """
     if reply.status == 101:
-        return EngineUnavailable(
+        return EngineTimeout(
             f"Azure ({endpoint}) opened no connection within {waited_seconds:g} s, but does so now: the network or the "
             "service is slow; raise engines.azure.connectTimeoutSeconds if that stays"
         )

@@ -7,13 +7,11 @@ from functools import partial
 from typing import Any
 
 from speechpool.errors import (
-    AuthenticationFailed,
     EngineFailed,
     EngineTimeout,
     EngineUnavailable,
     SpeechError,
     SpeechPoolError,
-    Throttled,
 )
 from speechpool.speech.azure.border import speech_config
 from speechpool.speech.azure.bridge import Bridge
@@ -250,7 +248,10 @@ class AzureSynthesizer:
             return error
         except (RuntimeError, ValueError) as error:
             return EngineUnavailable(f"Azure's SDK made no client for {self._endpoint.name} ({type(error).__name__})")
-        return None
+        return self._after_opening()
+
+    def _after_opening(self) -> EngineFailed | None:
+        return None if self._is_open else EngineFailed("the synthesizer was closed before its connection was open")
 
     async def _ask(self, opened: asyncio.Future[None], limit_seconds: float) -> SpeechPoolError | None:
         """Ask the endpoint why, and go on waiting as long as the answer leaves hope."""
@@ -259,14 +260,14 @@ class AzureSynthesizer:
             async with asyncio.timeout(limit_seconds):
                 answers: set[asyncio.Future[Any]] = {why, opened}
                 await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
-                if not opened.done() and not isinstance(why.result(), AuthenticationFailed | Throttled):
+                if not opened.done() and isinstance(why.result(), EngineTimeout):  # it is only slow
                     await asyncio.wait({opened})
         except TimeoutError:
             pass
         finally:
             why.cancel()
         if opened.done():
-            return None
+            return self._after_opening()
         return why.result() if why.done() and not why.cancelled() else self._silent()
 
     def _silent(self) -> EngineTimeout:
@@ -307,7 +308,7 @@ class AzureSynthesizer:
         self._is_spent = True
         self._is_open = False
         if self._opening is not None and not self._opening.done():
-            self._opening.set_exception(EngineFailed("the synthesizer was closed"))
+            self._opening.set_result(None)
         synthesizer, self._synthesizer = self._synthesizer, None
         if synthesizer is not None:
             self._threads.dispose(synthesizer.release, name="synthesizer")
