@@ -77,7 +77,7 @@ class SpeechSummary:
     Args:
         outcome: Whether it ended by itself or was canceled.
         pool: Name of the pool that served it.
-        tier: "dedicated", "warm" or "cold", as it held up to the first audio.
+        tier: "dedicated", "warm" or "cold", as it held up to the first audio; "cached" where no client was needed.
         wait_seconds: How long the client was waited for.
         first_byte_seconds: From the beginning of the wait to the first audio; None where none came.
         audio_seconds: Audio that went out.
@@ -85,7 +85,7 @@ class SpeechSummary:
         bytes_sent: Bytes that went out, container included.
         seconds: The whole, from the beginning of the wait.
         rtf: Seconds the engine took for a second of audio, the consumer's own pace left out; None without audio.
-        attempts: 1, or more where another client had to take over before the first audio.
+        attempts: 1, or more where another client had to take over before the first audio; 0 where none was needed.
         played: What went out and which text that was.
         report: How its last client served it, as the engine tells.
         warm_miss: Whether that client was handed out as dedicated or warm, and then was not.
