@@ -221,9 +221,10 @@ class PoolMachine(RuleBasedStateMachine):
     def touch(self, session_id):
         session = self.model.sessions.get(session_id)
         found = self.call(self.pool.touch, session_id)
-        if session is not None and not self.model.may_have_lost(session):
-            assert found
-        if session is not None and found:
+        if session is None or session is not self.model.sessions.get(session_id):
+            return  # its last lease was told to end before, and did
+        assert found or self.model.may_have_lost(session)
+        if found:
             session.last_use = self.model.now
 
     # --- time, the service and the operators --------------------------------------------------------------------
