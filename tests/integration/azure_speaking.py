@@ -35,6 +35,7 @@ from speechpool.speech.engine import (
 
 PCM24 = AudioFormat(Codec.PCM, 24_000)
 LIMIT_SECONDS = 30  # far above what anything here takes
+PROBE_SECONDS = 1.0
 VOICE = "en-US-AvaNeural"
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -98,7 +99,12 @@ class Studio:
         self.options = AzureOptions(endpoints=(), **options)
         place = place_of(url)
         self.probe = Probe(
-            place, Work.SYNTHESIS, credentials, threads, Requester(5, proxy=None, properties={}), timeout_seconds=5
+            place,
+            Work.SYNTHESIS,
+            credentials,
+            threads,
+            Requester(PROBE_SECONDS, proxy=None, properties={}),
+            timeout_seconds=PROBE_SECONDS,
         )
         self.endpoint = Endpoint(
             place, Work.SYNTHESIS, credentials, clock=time.monotonic, rng=random.Random(1), explain=self.explain
