@@ -357,17 +357,15 @@ async def test_when_a_region_is_throttled_its_idle_clients_go_and_the_next_come_
         idle.on_lost(lambda: lost.append(True))
         first.faults.set(Fault(at="upgrade", action="refuse", status=429, retry_after_seconds=60))
 
-        refused = await refusal(engine)
         client = await engine.create_synthesizer(SPEAKS)
 
-        assert isinstance(refused, Throttled)
+        assert value(engine, "throttled_total") == 1
         assert lost == [True]
         assert not idle.is_ready
         assert client.is_ready
         assert second.counts.upgrades_ok == 1
         assert engine.problem is None
         assert await said(client, engine)
-        assert client.speak is not None
         await client.close()
         await idle.close()
 
@@ -375,7 +373,6 @@ async def test_when_a_region_is_throttled_its_idle_clients_go_and_the_next_come_
 async def test_when_a_region_is_back_it_gets_its_share_again() -> None:
     async with two_regions(1, 0) as (first, second, engine):
         first.faults.set(Fault(at="upgrade", action="refuse", status=429, retry_after_seconds=1))
-        await refusal(engine)
         away = await engine.create_synthesizer(SPEAKS)
         assert second.counts.upgrades_ok == 1
         first.faults.clear()
@@ -391,7 +388,7 @@ async def test_when_all_regions_are_down_the_problem_names_each() -> None:
     async with two_regions() as (first, second, engine):
         for emulator in (first, second):
             emulator.lose_network()
-        errors = [await refusal(engine) for _ in range(5)]
+        errors = [await refusal(engine) for _ in range(3)]
 
         assert isinstance(errors[-1], EngineUnavailable)
         for emulator in (first, second):

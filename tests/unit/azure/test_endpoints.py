@@ -312,6 +312,17 @@ def test_what_fails_gets_nothing_and_one_client_when_it_is_time(clock: Clock) ->
     assert chosen(many, 6) == {"northeurope": 3, "westeurope": 3}
 
 
+def test_what_a_client_has_tried_is_not_chosen_for_it_again(clock: Clock) -> None:
+    many = endpoints(clock, westeurope=1, northeurope=0)
+    first, second = many
+
+    assert many.choose([first]) is second
+    assert many.can_choose([first])
+    assert not many.can_choose([first, second])
+    with pytest.raises(EngineUnavailable):
+        many.choose([first, second])
+
+
 def test_has_other_tells_whether_clients_have_somewhere_to_go(clock: Clock) -> None:
     many = endpoints(clock, westeurope=1, northeurope=0)
     first, second = many

@@ -7,7 +7,7 @@ endpoints, and a health, of its own.
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
 from speechpool.errors import (
     AuthenticationFailed,
@@ -234,18 +234,21 @@ class EndpointList:
             return None
         return "; ".join(dict.fromkeys(_told(each) for each in self._endpoints))
 
-    def choose(self) -> Endpoint:
+    def choose(self, without: Collection[Endpoint] = ()) -> Endpoint:
         """The endpoint that the next client connects to.
 
         Those of weight 0 are taken only when no other may be tried. Among the rest each gets its share in turn, so
         that a few clients are spread as many would be. One that failed before is now tried, by this one client.
+
+        Args:
+            without: Those that this client has tried.
 
         Raises:
             Throttled: All ask for fewer requests.
             AuthenticationFailed: All refuse the credentials.
             EngineUnavailable: None can be tried now; the message says why, and when the next may be.
         """
-        usable = [each for each in self._endpoints if each.is_usable]
+        usable = [each for each in self._endpoints if each.is_usable and each not in without]
         candidates = [each for each in usable if each.weight] or usable
         if not candidates:
             raise self._refusal()
@@ -255,6 +258,10 @@ class EndpointList:
         self._credit[chosen] -= sum(max(each.weight, 1) for each in candidates)
         chosen.begin_probe()
         return chosen
+
+    def can_choose(self, without: Collection[Endpoint]) -> bool:
+        """Whether `choose` finds one."""
+        return any(each.is_usable and each not in without for each in self._endpoints)
 
     def has_other(self, endpoint: Endpoint) -> bool:
         """Whether another one works."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from speechpool.errors import EngineUnavailable, SettingsError
+from speechpool.errors import EngineUnavailable, SettingsError, SpeechError
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec
 from speechpool.speech.azure.credentials import Credential, CredentialSource
 from speechpool.speech.azure.endpoints import Endpoint, EndpointList
@@ -150,31 +150,46 @@ class AzureEngine:
             SettingsError: Azure does not make the profile's format, or no endpoint is for synthesis.
             AuthenticationFailed: Every endpoint refuses its credential, or has none.
             Throttled: Every endpoint asks for fewer requests.
-            EngineUnavailable: No endpoint can be tried now, or the one that was tried opens no connection; the
-                message says why.
+            EngineUnavailable: No endpoint can be tried now, or none that could opens a connection; the message says
+                why.
         """
         if profile.format not in CAPABILITIES.output_formats:
             raise SettingsError(f"outputFormat must be one of {', '.join(OUTPUT_FORMATS)}; got {profile.format}")
-        endpoint = self._choose(Work.SYNTHESIS)
         from speechpool.speech.azure.pieces import AzureStreamingSynthesizer  # noqa: PLC0415 - see create_engine
         from speechpool.speech.azure.synthesizer import AzureSynthesizer  # noqa: PLC0415 - likewise
 
         made = AzureStreamingSynthesizer if profile.text_streaming else AzureSynthesizer
-        client = made(profile, endpoint, endpoint.credentials, self._threads, self._options)
-        return await self._connected(client, endpoint)
+
+        def make(endpoint: Endpoint) -> AzureSynthesizer:
+            return made(profile, endpoint, endpoint.credentials, self._threads, self._options)
+
+        return await self._connected(Work.SYNTHESIS, make)
 
     async def create_recognizer(self, profile: RecognitionProfile) -> "AzureRecognizer":
         """A client that understands, with its connection open; raises as `create_synthesizer` does."""
         if profile.format not in CAPABILITIES.input_formats:
             raise SettingsError(f"Azure recognises PCM of 8, 16, 24 and 48 kHz and 8 kHz G.711; got {profile.format}")
-        endpoint = self._choose(Work.RECOGNITION)
         from speechpool.speech.azure.recognizer import AzureRecognizer  # noqa: PLC0415 - see create_engine
 
-        client = AzureRecognizer(profile, endpoint, endpoint.credentials, self._threads, self._options)
-        return await self._connected(client, endpoint)
+        def make(endpoint: Endpoint) -> AzureRecognizer:
+            return AzureRecognizer(profile, endpoint, endpoint.credentials, self._threads, self._options)
 
-    async def _connected(self, client: C, endpoint: Endpoint) -> C:
-        """The client, once its connection is open: one that cannot connect is of no use to any caller."""
+        return await self._connected(Work.RECOGNITION, make)
+
+    async def _connected(self, work: Work, make: Callable[[Endpoint], C]) -> C:
+        """A client whose connection is open, at the first endpoint that can be tried and opens one."""
+        endpoints = self._endpoints_for(work)
+        tried: list[Endpoint] = []
+        while True:
+            endpoint = endpoints.choose(tried)
+            try:
+                return await self._connect(make(endpoint), endpoint)
+            except SpeechError:
+                tried.append(endpoint)
+                if not endpoints.can_choose(tried):
+                    raise
+
+    async def _connect(self, client: C, endpoint: Endpoint) -> C:
         self._clients[client] = endpoint
         try:
             await client.warm()
@@ -184,13 +199,13 @@ class AzureEngine:
             raise
         return client
 
-    def _choose(self, work: Work) -> Endpoint:
+    def _endpoints_for(self, work: Work) -> EndpointList:
         if not self._is_open:
             raise EngineUnavailable("the Azure engine is not open")
         endpoints = self._endpoints[work]
         if not endpoints:
             raise SettingsError(f"engines.azure.endpoints: none serves {work}; add one, or remove such pools")
-        return endpoints.choose()
+        return endpoints
 
     # --- life ---
 
