@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from tests.integration.faults import LONG, is_whole, pool, sentence, until, voices, workers
+from tests.integration.local import PCM_16K, recording
 from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, processes_end
 from websockets.asyncio.client import unix_connect
 
+from speechpool.audio.wav import wav_header
 from speechpool.client import SidecarRefused, SidecarUnreachable, Speech, SpeechBrokenOff
 
 Start = Callable[..., Sidecar]
@@ -27,6 +29,12 @@ def ask(sidecar: Sidecar, text: str = TEXT) -> httpx.Response:
     """One utterance over a connection of its own."""
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
         return client.post("http://speechpool/v1/audio/speech", json={"input": text, "response_format": "pcm"})
+
+
+def transcribe(sidecar: Sidecar, upload: bytes) -> httpx.Response:
+    """One transcription over a connection of its own."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
+        return client.post("http://speechpool/v1/audio/transcriptions", files={"file": ("long.wav", upload)})
 
 
 def begun(sidecar: Sidecar, count: int, stack: contextlib.ExitStack, text: str = LONG) -> list[Speech]:
@@ -252,6 +260,24 @@ class TestStopUnderLoad:
 
         assert put.result().status_code == 503
         assert put.result().json()["error"]["code"] == "pool_closed"
+
+    def test_transcriptions_under_way_and_waiting_are_told(self, start_sidecar: Start) -> None:
+        listening = {"name": "stt", "kind": "SpeechToText", "warmSize": 1, "maxSize": 1}
+        sidecar = start_sidecar("--shutdown-timeout", "0.3", config={"pools": [listening]})
+        audio = recording("0920") * 20
+        upload = wav_header(PCM_16K, len(audio)) + audio  # minutes: more than is heard before the end
+
+        with ThreadPoolExecutor(2) as callers:
+            asked = [callers.submit(transcribe, sidecar, upload)]
+            until(lambda: pool(sidecar, "stt")["items"]["out"], "one is under way")
+            asked.append(callers.submit(transcribe, sidecar, upload))
+            until(lambda: pool(sidecar, "stt")["waiting"], "one waits")
+            code = sidecar.stop()
+            replies = [caller.result(PATIENCE_SECONDS) for caller in asked]
+
+        assert code == 0
+        assert [reply.status_code for reply in replies] == [503] * 2
+        assert {reply.json()["error"]["code"] for reply in replies} == {"pool_closed"}
 
     async def test_a_websocket_hears_the_end_of_what_is_said(self, start_sidecar: Start) -> None:
         sidecar = start_sidecar("--shutdown-timeout", str(PATIENCE_SECONDS), config=voices(2, most=2))

@@ -207,7 +207,7 @@ class TestWhileMade:
 
         with ThreadPoolExecutor(1) as callers:
             answer = callers.submit(say, sidecar)
-            until(lambda: pool(sidecar)["waiting"] or pool(sidecar)["items"]["leased"], "the caller waits")
+            until(lambda: pool(sidecar)["waiting"] or pool(sidecar)["items"]["out"], "the caller waits")
             kill(made)
             refusal = answer.exception(PATIENCE_SECONDS)
 
