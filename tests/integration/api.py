@@ -12,6 +12,7 @@ import httpx
 import websockets
 from aiohttp import web
 from tests.fakes import FakeEngine
+from tests.integration.sidecar import PATIENT
 
 from speechpool.config import ConfigStore, load
 from speechpool.service.service import SpeechService
@@ -62,7 +63,8 @@ async def serving(
     """Run the API; every client that the engine made is closed at the end."""
     engine = engine or fast_engine()
     voice = "one" if isinstance(engine, FakeEngine) else "alloy"
-    store = load({"SPEECH_POOL_WARM_SIZE": "1", "SPEECHPOOL_DEFAULT_VOICE": voice, **(environ or {})})
+    patient = {} if isinstance(engine, FakeEngine) else PATIENT
+    store = load({"SPEECH_POOL_WARM_SIZE": "1", "SPEECHPOOL_DEFAULT_VOICE": voice, **patient, **(environ or {})})
     service = SpeechService(engine, store.current)
     store.bind(service.apply)
     state = WebState(service, store)

@@ -20,11 +20,22 @@ import yaml
 
 from speechpool.client import SidecarClient
 
-__all__ = ["ONE_VOICE", "PATIENCE_SECONDS", "Sidecar", "environment", "eventually", "processes_end", "running_sidecar"]
+__all__ = [
+    "ONE_VOICE",
+    "PATIENCE_SECONDS",
+    "PATIENT",
+    "Sidecar",
+    "environment",
+    "eventually",
+    "processes_end",
+    "running_sidecar",
+]
 
 PATIENCE_SECONDS = 60.0
 """The bound of every wait: far above what any of them takes, so that a loaded machine passes too."""
 
+PATIENT = {"SPEECHPOOL_FIRST_CHUNK_TIMEOUT": "60", "SPEECHPOOL_CHUNK_GAP_TIMEOUT": "60"}
+"""Settings for real engines: their workers give way to everything else on a machine, and tests share it with others."""
 
 ONE_VOICE: dict[str, Any] = {"pools": [{"name": "tts", "kind": "TextToSpeech", "warmSize": 1}]}
 """A settings file with the least that speaks: it starts in a fraction of the time that a model to listen needs."""
@@ -180,7 +191,7 @@ def running_sidecar(
     words += ["--config", str(config_file)] if config_file else []
     process = subprocess.Popen(
         [sys.executable, "-m", "speechpool", "serve", *words],
-        env=environment(**{"SPEECHPOOL_ENGINE": "local", **(env or {})}),
+        env=environment(**{"SPEECHPOOL_ENGINE": "local", **PATIENT, **(env or {})}),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

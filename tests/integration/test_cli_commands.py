@@ -85,7 +85,7 @@ class TestWithoutASidecar:
         done = speechpool("version")
 
         assert done.returncode == 0
-        assert b"engines: local" in done.stdout
+        assert "engines: azure, local" in done.stdout.decode().splitlines()
         assert speechpool("--version").stdout == done.stdout
 
 
