@@ -117,6 +117,8 @@ class FakeEngine:
     violations: list[str] = field(default_factory=list)
     said: list[tuple[int, Utterance]] = field(default_factory=list)  # number of the client, what
     asked: list[RecognitionOptions] = field(default_factory=list)
+    written: list[list[str]] = field(default_factory=list)  # the pieces of each utterance in pieces
+    write_seconds: float = 0.0
     opened: int = 0
     closed: int = 0
     output_formats: frozenset[AudioFormat] = frozenset(OUTPUT_FORMATS.values())
@@ -325,6 +327,13 @@ class FakeSynthesizer(FakeClient):
         self.engine.said.append((self.number, utterance))
         return FakeSpeaking(self, utterance, fault)
 
+    def speak_pieces(self, utterance: Utterance) -> "FakeSpeakingPieces":
+        assert self.profile.text_streaming, "this client takes no pieces"
+        assert not utterance.text
+        fault = self.begin()
+        self.engine.said.append((self.number, utterance))
+        return FakeSpeakingPieces(self, utterance, fault)
+
 
 class FakeSpeaking:
     """One utterance; makes a chunk when it is asked for one."""
@@ -389,6 +398,66 @@ class FakeSpeaking:
         if not self.is_done:
             await asyncio.sleep(self._client.engine.cancel_seconds)
             self._end()
+
+
+class FakeSpeakingPieces(FakeSpeaking):
+    """An utterance that says each piece as it comes."""
+
+    def __init__(self, client: FakeSynthesizer, utterance: Utterance, fault: Fault | None) -> None:
+        super().__init__(client, utterance, fault)
+        self.pieces: list[str] = []
+        self._is_finished = False
+        self._changed = asyncio.Event()
+        client.engine.written.append(self.pieces)
+
+    async def write(self, text: str) -> None:
+        await asyncio.sleep(self._client.engine.write_seconds)
+        self.pieces.append(text)
+        self._changed.set()
+
+    async def finish(self) -> None:
+        self._is_finished = True
+        self._changed.set()
+
+    async def cancel(self) -> None:
+        self._changed.set()
+        await super().cancel()
+
+    async def _make(self) -> AsyncIterator[SpeechEvent]:
+        engine, audio_format = self._client.engine, self._client.profile.format
+        made, chunk = 0, 0
+        while not self._canceled.is_set():
+            if made == len(self.pieces):
+                if self._is_finished:
+                    break
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            piece = self.pieces[made]
+            await _sleep(engine.chunk_seconds if chunk else engine.first_chunk_seconds, self._canceled)
+            await self._client.trip(self._fault, chunk, self._canceled)
+            if self._canceled.is_set():
+                break
+            for word in self._words_of("".join(self.pieces[:made]), piece):
+                yield word
+            if audio := audio_of(piece, audio_format, self._client.number):
+                chunk += 1
+                yield AudioChunk(audio)
+            made += 1
+        self._end()
+
+    def _words_of(self, before: str, piece: str) -> list[SpeechEvent]:
+        if not self._client.engine.word_boundaries:
+            return []
+        return [
+            WordBoundary(
+                text=found.group(),
+                audio_offset_seconds=(len(before) + found.start()) * SECONDS_PER_CHARACTER,
+                text_offset=len(before) + found.start(),
+                text_length=len(found.group()),
+            )
+            for found in re.finditer(r"\w+", piece)
+        ]
 
 
 class FakeRecognizer(FakeClient):

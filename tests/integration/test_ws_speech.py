@@ -452,3 +452,29 @@ async def test_a_slow_reader_gets_everything_and_costs_no_memory():
 async def test_the_request_id_is_in_the_handshake():
     async with serving() as api, api.websocket(PATH, additional_headers={"x-request-id": "call-9"}) as socket:
         assert socket.response.headers["x-request-id"] == "call-9"
+
+
+async def test_pieces_of_text_go_to_a_pool_for_them_and_whole_texts_do_not(tmp_path):
+    settings = tmp_path / "settings.yaml"
+    pools = [
+        {"name": "tts", "kind": "TextToSpeech"},
+        {"name": "stream", "kind": "TextToSpeech", "textStreaming": "Enabled"},
+    ]
+    settings.write_text(json.dumps({"pools": pools}))
+    engine = fast_engine(text_streaming=True)
+    async with serving(engine, {"SPEECHPOOL_CONFIG": str(settings)}) as api, speaking(api) as speech:
+        for piece in ("Hel", "lo the", "re."):
+            await speech.send("text", id="a", text=piece)
+        await speech.send("flush", id="a")
+        pieces, audio = await speech.utterance()
+        await speech.send("speak", id="b", input="Hello.")
+        whole, _ = await speech.utterance()
+        spoken = await api.http.post("/v1/audio/speech", json={"input": "Hello.", "response_format": "pcm"})
+        pool = (await api.http.get("/v1/pools/stream")).json()
+    assert (pieces[0]["pool"], pieces[0]["tier"], whole[0]["pool"]) == ("stream", "warm", "tts")
+    assert "".join(engine.written[0]) == "Hello there."
+    assert len(audio) == len(audio_of("Hello there.", PCM))
+    assert [event["text"] for event in pieces if event["type"] == "word"]
+    assert spoken.status_code == 200
+    assert len(engine.written) == 1
+    assert pool["text_streaming"] is True

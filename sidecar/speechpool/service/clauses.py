@@ -5,9 +5,14 @@ the maximum length. Nothing is added or lost: the clauses joined are the text.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-__all__ = ["MAX_CLAUSE_CHARACTERS", "Clause", "ClauseSplitter"]
+from speechpool.speech.engine import Bookmark, Viseme, WordBoundary
+
+__all__ = ["MAX_CLAUSE_CHARACTERS", "Clause", "ClauseSplitter", "Mark"]
+
+Mark = WordBoundary | Viseme | Bookmark
+"""An event at a place in the audio."""
 
 MAX_CLAUSE_CHARACTERS = 300
 """Where a clause is cut when nothing else ends it: about 20 s of speech; a guess."""
@@ -44,6 +49,13 @@ class Clause:
     def is_blank(self) -> bool:
         """Whether there is nothing to say."""
         return not any(character.isalnum() for character in self.text)
+
+    def place(self, mark: Mark, begins_seconds: float) -> Mark:
+        """A mark of this clause, with its place in all text and, where the clause begins, in all audio."""
+        at_seconds = mark.audio_offset_seconds + begins_seconds
+        if isinstance(mark, WordBoundary):
+            return replace(mark, audio_offset_seconds=at_seconds, text_offset=mark.text_offset + self.offset)
+        return replace(mark, audio_offset_seconds=at_seconds)
 
 
 class ClauseSplitter:

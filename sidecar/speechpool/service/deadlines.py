@@ -1,9 +1,9 @@
 """Bounds on what an engine is awaited for, and on how often another client tries."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from speechpool.errors import (
     AuthenticationFailed,
@@ -15,7 +15,9 @@ from speechpool.errors import (
 )
 from speechpool.service.speech_pools import Use
 
-__all__ = ["MAX_ATTEMPTS", "RETRIED", "STOP_SECONDS", "Attempts", "is_broken", "stop", "within"]
+__all__ = ["MAX_ATTEMPTS", "RETRIED", "STOP_SECONDS", "Attempts", "Patience", "is_broken", "stop", "within"]
+
+E = TypeVar("E")
 
 MAX_ATTEMPTS = 3
 """Clients that may try one piece of work, the later ones only while nothing of it was done: another warm client, then
@@ -78,6 +80,44 @@ class Attempts:
         is_first = what not in self._tried_once
         self._tried_once.add(what)
         return is_first
+
+
+class Patience(Generic[E]):
+    """Awaits an engine's events, each no longer than it may take; what its consumer does between two does not count.
+
+    To be used inside `async with patience.deadline`, which ends with TimeoutError.
+
+    Args:
+        events: The engine's.
+        clock: Monotonic seconds.
+        due_at: When the next event is due, by when all began and when it was asked for; None for never.
+    """
+
+    def __init__(
+        self, events: AsyncIterator[E], clock: Callable[[], float], due_at: Callable[[float, float], float | None]
+    ) -> None:
+        self.deadline = asyncio.timeout(None)
+        self.seconds = 0.0
+        self._events = events
+        self._clock = clock
+        self._due_at = due_at
+        self._began_at = clock()
+        self._asked_at: float | None = None
+
+    async def next(self) -> E | None:
+        """The next event; None at the end."""
+        asked_at = self._asked_at = self._clock()
+        self.deadline.reschedule(self._due_at(self._began_at, asked_at))
+        event = await anext(self._events, None)
+        self._asked_at = None
+        self.deadline.reschedule(None)
+        self.seconds += self._clock() - asked_at
+        return event
+
+    def look_again(self) -> None:
+        """What is due has changed."""
+        if self._asked_at is not None and not self.deadline.expired():
+            self.deadline.reschedule(self._due_at(self._began_at, self._asked_at))
 
 
 class Stoppable(Protocol):

@@ -9,7 +9,7 @@ from speechpool.errors import EngineFailed, EngineTimeout, SpeechError
 from speechpool.formats import AudioFormat
 from speechpool.service.clauses import Clause
 from speechpool.service.context import Context
-from speechpool.service.deadlines import Attempts, is_broken, stop, within
+from speechpool.service.deadlines import Attempts, Patience, is_broken, stop, within
 from speechpool.service.events import AudioBytes, Played, SpeakEvent, SpeechSummary
 from speechpool.service.played import CHARACTERS_PER_SECOND, PlayedAccount
 from speechpool.service.prompt_cache import CACHED, Prompt, Recording
@@ -22,12 +22,10 @@ from speechpool.service.streams import EventStream
 from speechpool.settings import PoolKind
 from speechpool.speech.engine import (
     AudioChunk,
-    Bookmark,
     Speaking,
     SpeechEvent,
     SynthesisClient,
     Utterance,
-    Viseme,
     WordBoundary,
 )
 
@@ -71,6 +69,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
         self._clause: Clause | None = None  # the one that is being said
         self._speaking: Speaking | None = None
         self._attempts = Attempts()
+        self._patience: Patience[SpeechEvent] | None = None  # with the engine, while it speaks
         self._held: list[SpeakEvent] = []  # what came before the first audio of a clause: another client may redo it
         self._prompt: Prompt | None = None  # said before: no client is needed
         self._recording: Recording | None = None  # not said before, but perhaps again
@@ -135,6 +134,11 @@ class UtteranceStream(EventStream[SpeakEvent]):
         self._prompt = prompts.find(key)
         self._recording = prompts.record(key) if self._prompt is None else None
 
+    @property
+    def _comes_in_pieces(self) -> bool:
+        """Whether an engine could be given the text while it comes."""
+        return False
+
     def _choose_pool(self) -> SynthesisPool:
         """The session's own pool if that can serve, because its client is there; else the best."""
         pools = self._context.pools.synthesis
@@ -142,7 +146,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
         for pool in pools if self._options.pool is None else ():
             if pool is bound and (pool.format.is_raw or pool.format == self._target.audio):
                 return pool
-        return choose_synthesis(pools, self._target, self._options.pool)
+        return choose_synthesis(pools, self._target, self._options.pool, is_streamed=self._comes_in_pieces)
 
     # --- the task ---
 
@@ -223,7 +227,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
     async def _say(self, use: Use[SynthesisClient], clause: Clause) -> None:
         self._begin(clause)
         try:
-            self._speaking = speaking = use.client.speak(self._utterance(clause))
+            self._speaking = speaking = self._start(use.client, clause)
         except EngineFailed:
             use.discard()
             raise
@@ -238,6 +242,9 @@ class UtteranceStream(EventStream[SpeakEvent]):
         finally:
             self._take_report(speaking.report)
         self._account.end(self._transcoder.seconds_in)
+
+    def _start(self, client: SynthesisClient, clause: Clause) -> Speaking:
+        return client.speak(self._utterance(clause))
 
     def _begin(self, clause: Clause) -> None:
         self._clause_at_seconds = self._transcoder.seconds_in
@@ -271,27 +278,24 @@ class UtteranceStream(EventStream[SpeakEvent]):
 
     async def _relay(self, speaking: Speaking, clause: Clause) -> None:
         """Pass the engine's events on; each is awaited as long as the settings say, the consumer's pace left out."""
-        events = aiter(speaking)
-        clock = self._context.clock
-        settings = self._context.settings
-        first_due_at = clock() + settings.first_chunk_timeout_seconds
-        deadline = asyncio.timeout(None)
+        self._patience = patience = Patience(aiter(speaking), self._context.clock, self._due_at)
         try:
-            async with deadline:
-                while True:
-                    asked_at = clock()
-                    gap_due_at = asked_at + settings.chunk_gap_timeout_seconds
-                    deadline.reschedule(gap_due_at if self._clause_has_audio else first_due_at)
-                    event = await anext(events, None)
-                    deadline.reschedule(None)
-                    self._engine_seconds += clock() - asked_at
-                    if event is None:
-                        return
+            async with patience.deadline:
+                while event := await patience.next():
                     await self._pass_on(event, clause)
         except TimeoutError:
-            if not deadline.expired():
+            if not patience.deadline.expired():
                 raise
             raise self._silence() from None
+        finally:
+            self._patience = None
+            self._engine_seconds += patience.seconds
+
+    def _due_at(self, began_at: float, asked_at: float) -> float | None:
+        """When the next event is due; None for never."""
+        if self._clause_has_audio:
+            return asked_at + self._context.settings.chunk_gap_timeout_seconds
+        return began_at + self._context.settings.first_chunk_timeout_seconds
 
     def _silence(self) -> EngineTimeout:
         settings = self._context.settings
@@ -309,7 +313,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
             if word is None:
                 return
             event = word
-        mark = self._shifted(event, clause)
+        mark = clause.place(event, self._clause_at_seconds)
         if self._recording:
             self._recording.add(mark, self._transcoder.seconds_out)
         if isinstance(mark, WordBoundary):
@@ -320,13 +324,6 @@ class UtteranceStream(EventStream[SpeakEvent]):
             await self._put(mark)
         else:
             self._held.append(mark)
-
-    def _shifted(self, event: WordBoundary | Viseme | Bookmark, clause: Clause) -> WordBoundary | Viseme | Bookmark:
-        """The event with its place in all audio and all text of the stream."""
-        at_seconds = event.audio_offset_seconds + self._clause_at_seconds
-        if isinstance(event, WordBoundary):
-            return replace(event, audio_offset_seconds=at_seconds, text_offset=event.text_offset + clause.offset)
-        return replace(event, audio_offset_seconds=at_seconds)
 
     async def _pass_audio(self, data: bytes) -> None:
         if not self._clause_has_audio:
