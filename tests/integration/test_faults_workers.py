@@ -86,6 +86,17 @@ class TestIdle:
             kill(min(workers(sidecar)))
             assert is_whole(say(sidecar)[1], reference)
 
+    def test_calls_in_the_moment_in_which_all_die_are_served(self, start_sidecar: Start) -> None:
+        """The first client is found dead by its call; what is tried then is another, or is made for it."""
+        sidecar = start_sidecar(config=voices(3))
+        reference = say(sidecar)[1]
+
+        for _ in range(5):
+            sidecar.settled()
+            for pid in workers(sidecar):
+                kill(pid)
+            assert is_whole(say(sidecar)[1], reference)
+
     def test_one_that_listens_is_replaced_too(self, start_sidecar: Start) -> None:
         sidecar = start_sidecar(config={"pools": [{"name": "stt", "kind": "SpeechToText", "warmSize": 1}]})
         (victim,) = workers(sidecar, "sphinx")
