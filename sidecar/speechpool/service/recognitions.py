@@ -204,7 +204,8 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             async with self._speech_pool.use(self._session_id) as self._use:
                 await self._hear_with(self._use)
         except SpeechError as error:
-            can_go_on = attempts.may_go_on(error, endpoint=self.report.endpoint, is_acquiring=self._use is None)
+            endpoint = self.report.endpoint if self._use else None
+            can_go_on = attempts.may_go_on(error, endpoint=endpoint, is_acquiring=self._use is None)
             if self._is_preparing or not (can_go_on and self._replay.is_whole):
                 raise
             self._context.metrics.retried(self._speech_pool.name, error)

@@ -197,7 +197,8 @@ class UtteranceStream(EventStream[SpeakEvent]):
                 self._take_client(use)
                 await self._say_with(use)
         except SpeechError as error:
-            can_go_on = self._attempts.may_go_on(error, endpoint=self.report.endpoint, is_acquiring=use is None)
+            endpoint = self.report.endpoint if use else None
+            can_go_on = self._attempts.may_go_on(error, endpoint=endpoint, is_acquiring=use is None)
             if self._clause_has_audio or not can_go_on:
                 raise
             self._context.metrics.retried(self._speech_pool.name, error)
