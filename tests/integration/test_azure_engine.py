@@ -124,7 +124,7 @@ async def test_a_profile_with_text_streaming_takes_text_piece_by_piece() -> None
             audio = b"".join([event.data async for event in speaking if isinstance(event, AudioChunk)])
 
             assert len(audio) > 1000
-            assert all(path.endswith("/v2") for path in emulator.counts.upgrades_by_path)
+            assert emulator.utterances[-1].connection.path == "/cognitiveservices/websocket/v2"
             await client.close()
 
 
