@@ -234,8 +234,8 @@ class LexiconStream:
         self.writer.source += text
         return self._write(is_final=False)
 
-    def finish(self) -> str:
-        """No more text comes, or what came shall be said now; the rest of what the engine reads."""
+    def flush(self) -> str:
+        """What came so far is all, or shall be said now: the rest of what the engine may read of it."""
         return self._write(is_final=True)
 
     def _write(self, *, is_final: bool) -> str:

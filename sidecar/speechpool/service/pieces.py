@@ -51,10 +51,14 @@ class Pieces:
         self.text += text
         self._is_speakable = self._is_speakable or any(map(str.isalnum, text))
 
+    def flush(self) -> None:
+        """Give a client what the lexicon holds back, though more text might tell otherwise."""
+        self._append(self._reading.flush(), 0)
+
     def finish(self) -> None:
         """No more text comes."""
         if not self.is_finished:
-            self._append(self._reading.finish(), 0)
+            self.flush()
             self.is_finished = True
             self._has_news.set()
 

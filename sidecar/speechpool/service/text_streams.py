@@ -66,8 +66,10 @@ class TextStream(UtteranceStream):
             await self._has_room.wait()
 
     async def flush(self) -> None:
-        """Let what came so far be said, though its clause is not complete; where it is given in pieces it is anyway."""
-        if not self._pieces:
+        """Let what came so far be said, though its clause is not complete."""
+        if self._pieces:
+            self._pieces.flush()
+        else:
             self._queue(self._splitter.flush())
 
     async def finish(self) -> None:

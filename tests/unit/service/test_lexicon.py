@@ -256,7 +256,7 @@ def test_an_engine_that_points_nowhere_is_borne(offset, length):
 
 def streamed(pieces: list[str], *entries: LexiconEntry) -> list[str]:
     stream = LexiconStream(Lexicon(entries), more_characters=10_000)
-    return [*(stream.add(piece) for piece in pieces), stream.finish()]
+    return [*(stream.add(piece) for piece in pieces), stream.flush()]
 
 
 def test_what_begins_no_entry_goes_on_at_once():
@@ -276,7 +276,7 @@ def test_what_may_become_an_entry_waits_until_it_is_sure():
 def test_words_of_a_stream_come_back_as_they_were_written():
     stream = LexiconStream(Lexicon([alias("sql", "ess queue ell")]), more_characters=100)
     source = SourceWords(stream.writer)
-    text = "".join([stream.add("I know S"), stream.add("QL too"), stream.finish()])
+    text = "".join([stream.add("I know S"), stream.add("QL too"), stream.flush()])
     assert text == "I know ess queue ell too"
     told = [
         source.find(WordBoundary(text=found.group(), audio_offset_seconds=0.0, text_offset=at, text_length=length))
@@ -361,7 +361,7 @@ def test_plain_text_becomes_valid_ssml_that_says_the_same_where_nothing_is_said_
 def test_a_stream_says_what_the_whole_text_says(pieces, entries):
     entries = [each for each in entries if each.alias is not None]
     stream = LexiconStream(Lexicon(entries), more_characters=10_000)
-    said = "".join([*(stream.add(piece) for piece in pieces), stream.finish()])
+    said = "".join([*(stream.add(piece) for piece in pieces), stream.flush()])
     whole = read("".join(pieces), *entries)
     assert said == whole.text
     assert not whole.pieces or stream.writer.pieces == list(whole.pieces)

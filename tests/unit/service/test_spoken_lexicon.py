@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 from tests.fakes import FakeEngine
-from tests.unit.service.world import ask, collect, make_settings, said, serving
+from tests.unit.service.world import ask, collect, listening, make_settings, said, serving, speaking
 from tests.virtual import VIRTUAL
 
 from speechpool.errors import EngineFailed, InvalidInput, SettingsError
@@ -94,6 +94,34 @@ async def test_clauses_of_a_text_that_comes_in_pieces_keep_their_offsets() -> No
     assert [utterance.text for _, utterance in engine.said] == ["I know ess queue ell. ", "You know ess queue ell too."]
     assert [place for place in places(events) if place[0] == "SQL"] == [("SQL", 7, 3), ("SQL", 21, 3)]
     assert summary.played.text == "I know SQL. You know SQL too."
+
+
+async def test_an_engine_that_takes_pieces_gets_aliases_and_the_caller_his_own_words() -> None:
+    engine = FakeEngine(text_streaming=True)
+    pools = (speaking(text_streaming=True), listening())
+    options = SpeakOptions(response_format="pcm", word_boundaries=True)
+    async with serving(engine, *pools, lexicon=(SQL,)) as service, service.speak_text(options) as stream:
+        for piece in ("I know S", "QL. You know ", "SQL"):
+            await stream.add(piece)
+        await stream.flush()
+        await stream.add(" too.")
+        await stream.finish()
+        *events, summary = await collect(stream)
+    assert ["".join(pieces) for pieces in engine.written] == ["I know ess queue ell. You know ess queue ell too."]
+    assert [place for place in places(events) if place[0] == "SQL"] == [("SQL", 7, 3), ("SQL", 21, 3)]
+    assert summary.played.text == "I know SQL. You know SQL too."
+
+
+async def test_with_sounds_an_engine_that_takes_pieces_gets_clauses() -> None:
+    engine = FakeEngine(text_streaming=True, phonemes=True)
+    pools = (speaking(text_streaming=True), listening())
+    options = SpeakOptions(response_format="pcm")
+    async with serving(engine, *pools, lexicon=(LIVE,)) as service, service.speak_text(options) as stream:
+        await stream.add("It is live. Yes.")
+        await stream.finish()
+        summary = (await collect(stream))[-1]
+    assert [utterance.is_ssml for _, utterance in engine.said] == [True, False]
+    assert summary.played.text == "It is live. Yes."
 
 
 async def test_a_new_lexicon_holds_at_once() -> None:
