@@ -1,13 +1,11 @@
 """The emulator in process: an HTTP server with the service's paths, its network, its state."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from speechpool.errors import SpeechPoolError
 from speechpool_azure_emulator.connection import reset
 from speechpool_azure_emulator.control import Control
 from speechpool_azure_emulator.credentials import Credentials
@@ -16,6 +14,7 @@ from speechpool_azure_emulator.faults import FaultList
 from speechpool_azure_emulator.ledger import ConnectionRecord, Counts, Ledger, RecognitionRecord, UtteranceRecord
 from speechpool_azure_emulator.listening import ScriptedListener
 from speechpool_azure_emulator.options import EmulatorOptions
+from speechpool_azure_emulator.port import EmulatorFailed, Port
 from speechpool_azure_emulator.service import Service
 from speechpool_azure_emulator.state import State
 
@@ -23,10 +22,6 @@ __all__ = ["AzureEmulator", "EmulatorFailed"]
 
 _FAREWELL_SECONDS = 2.0  # for the close frames at the end; guess: a client on the same machine answers in milliseconds
 _GOING_AWAY = 1001
-
-
-class EmulatorFailed(SpeechPoolError):
-    """The emulator cannot start, or what was waited for did not happen."""
 
 
 class AzureEmulator:
@@ -59,7 +54,7 @@ class AzureEmulator:
         **changes: Any,  # noqa: ANN401 - fields of EmulatorOptions, which checks them
     ) -> None:
         given = EmulatorOptions.parse({**(options.as_json() if options else {}), **changes})
-        self.host, self.port = host, port
+        self._port = Port(host, port)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._script = ScriptedListener(transcripts)
         self._engines = Engines(given, self._script)
@@ -74,7 +69,6 @@ class AzureEmulator:
         self._service = Service(self._state)
         self._control = Control(self)
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -101,26 +95,15 @@ class AzureEmulator:
         try:
             await self._engines.open()
             self._state.speaker, self._state.listener = self._engines.speaker, self._engines.listener
-            await self._listen()
+            await self._port.open(self._runner)
         except BaseException:
             await self.close()
             raise
 
-    async def _listen(self) -> None:
-        assert self._runner
-        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True, backlog=1024)
-        try:
-            await site.start()
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise EmulatorFailed(f"cannot listen at {self.host}:{self.port}: {reason}; choose another port") from error
-        self._site = site
-        self.port = self._runner.addresses[0][1]
-
     async def close(self) -> None:
         """Close all connections with 1001, stop listening, release everything; safe in every state."""
         await self._control.close()
-        await self._stop_listening()
+        await self._port.close()
         await self._service.close_all(_GOING_AWAY, "The emulator ends.", _FAREWELL_SECONDS)
         if self._runner:
             await self._runner.cleanup()
@@ -129,14 +112,19 @@ class AzureEmulator:
     # --- where it is -----------------------------------------------------------------------------------------------
 
     @property
+    def port(self) -> int:
+        """The port; known once it is open."""
+        return self._port.number
+
+    @property
     def url(self) -> str:
         """For `SpeechConfig(host=...)` or `endpoint=`: "ws://127.0.0.1:PORT"."""
-        return f"ws://{self.host}:{self.port}"
+        return f"ws://{self._port.host}:{self._port.number}"
 
     @property
     def http_url(self) -> str:
         """The same place for HTTP."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{self._port.host}:{self._port.number}"
 
     # --- how it behaves --------------------------------------------------------------------------------------------
 
@@ -226,7 +214,7 @@ class AzureEmulator:
         Args:
             silently: Leave connections open without ever answering on them, as a network that swallows packets.
         """
-        await self._stop_listening()
+        await self._port.stop()
         if silently:
             self._service.freeze_all()
         elif self._runner and self._runner.server:
@@ -240,18 +228,13 @@ class AzureEmulator:
         Raises:
             EmulatorFailed: Somebody else took the port.
         """
-        if self._site is None:
-            await self._listen()
+        if self._runner and not self._port.is_open:
+            await self._port.open(self._runner)
 
     async def restart(self) -> None:
         """Lose the network and restore it."""
         await self.lose_network()
         await self.restore_network()
-
-    async def _stop_listening(self) -> None:
-        if self._site:
-            site, self._site = self._site, None
-            await site.stop()
 
     def _stir(self) -> None:
         if self._loop and not self._loop.is_closed():

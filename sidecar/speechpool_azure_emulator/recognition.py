@@ -157,6 +157,7 @@ class _Turn:
 
     async def _commit(self, hearing: Recognizing, token: str) -> None:
         self._record.commits += 1
+        self._connection.state.ledger.changed()
         if self._connection.state.options.inline_commit:
             self._commit_tokens.append(token)
             await hearing.commit()
@@ -173,6 +174,7 @@ class _Turn:
 
     async def _hear(self, hearing: Recognizing, audio: bytes) -> None:
         self._record.audio_bytes += len(audio)
+        self._connection.state.ledger.changed()
         for fault in self._faults:
             if fault.after_bytes <= self._record.audio_bytes:
                 self._faults.remove(fault)
@@ -233,6 +235,7 @@ class _Turn:
             elif await self._connection.suffer(fault):
                 return
         self._record.phrases.append(str(body.get("DisplayText", "")))
+        self._connection.state.ledger.changed()
         await self._send("speech.phrase", body)
 
     def _detected_language(self) -> str | None:

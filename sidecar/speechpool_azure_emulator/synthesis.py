@@ -252,6 +252,7 @@ class _Pump:
         record.chunks += 1
         record.audio_bytes += len(data)
         record.first_chunk_at = record.first_chunk_at or time.monotonic()
+        self._connection.state.ledger.changed()
 
     async def _strike(self) -> None:
         while self._faults and self._faults[0].after_bytes <= self._record.audio_bytes:
