@@ -137,12 +137,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: as it was written, short, and without line ends."""
+    """A value for a message: as it was written, short, without line ends, and without what a URL has before its host."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
         return "a mapping"
-    text = "null" if value is None else repr(value)
+    text = "null" if value is None else re.sub(r"://[^/\s]*@", "://…@", repr(value))
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 

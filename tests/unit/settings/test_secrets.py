@@ -59,3 +59,10 @@ def test_one_in_a_file_is_refused_without_being_shown(tmp_path):
 
 def test_they_have_no_flag():
     assert all(one.flag is None for one in ALL_KNOBS if one.secret)
+
+
+def test_a_password_in_a_url_is_not_in_the_message_that_refuses_it():
+    with pytest.raises(SettingsError) as refused:
+        load({"AZURE_SPEECH_ENDPOINT": f"wss://user:{SECRET}@speech.example"})
+    assert SECRET not in str(refused.value)
+    assert "://…@speech.example" in str(refused.value)

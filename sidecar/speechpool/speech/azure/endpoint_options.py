@@ -145,7 +145,7 @@ def _one(
     own = _credential(entry, f"{path}.", environ, problems)
     credential = shared if own.is_none else own
     if place is not None:
-        _check_credential(place, credential, f"{path}: ", problems)
+        _check_credential(place, credential, f"{SECTION}.{path}: ", problems)
     weight, works = _weight(entry, path, problems), _works(entry, path, problems)
     return EndpointOptions(place=place, credential=credential, weight=weight, works=works) if place else None
 
