@@ -137,7 +137,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: as it was written, short, without line ends, and without what a URL has before its host."""
+    """A value for a message: as it was written, short, without line ends and without a URL's user and password."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):

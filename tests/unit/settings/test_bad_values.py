@@ -192,7 +192,7 @@ TEXTS = [
     ("SPEECHPOOL_ENGINE", "engine", ["Azure", "a b", "-x"]),
     ("SPEECHPOOL_LOG_LEVEL", "log_level", ["trace", "10"]),
     ("AZURE_SPEECH_REGION", "azure_speech_region", ["West Europe", "x"]),
-    ("AZURE_SPEECH_ENDPOINT", "azure_speech_endpoint", ["westeurope", "https://user:word@host", "ftp://host"]),
+    ("AZURE_SPEECH_ENDPOINT", "azure_speech_endpoint", ["westeurope", "https://host/?a=b", "ftp://host"]),
     ("SPEECHPOOL_LISTEN_ALLOWED_ORIGINS", "listen_allowed_origins", ["localhost", "http://a,http://a", "http://a,"]),
 ]
 
