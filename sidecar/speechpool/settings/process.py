@@ -362,15 +362,16 @@ class Settings:
         """What the engine's factory gets: its section of `engines`, for azure with the credentials; never log it."""
         options = dict(self.engines.get(self.engine, {}))
         if self.engine == "azure":
-            credentials = {
+            given = {
+                "language": self.default_language,
                 "key": self.azure_speech_key,
                 "keyFile": self.azure_speech_key_file,
                 "resourceId": self.azure_speech_resource_id,
                 "region": self.azure_speech_region,
                 "endpoint": self.azure_speech_endpoint,
             }
-            options = {"language": self.default_language} | options
-            options |= {name: value for name, value in credentials.items() if value is not None}
+            set_ones = ({name: value for name, value in one.items() if value is not None} for one in (given, options))
+            options = {name: value for one in set_ones for name, value in one.items()}
         return options
 
     def to_dict(self) -> dict[str, Any]:

@@ -140,10 +140,12 @@ def _written(knob: Knob, source: Source) -> str:
 
 def _default_engine(values: Mapping[str, Any]) -> str:
     """Azure where the settings say where it is; a region serves nobody without a credential, a container does."""
-    credentials = ("azure_speech_key", "azure_speech_key_file", "azure_speech_resource_id")
-    region = values["azure_speech_region"] and any(values[name] for name in credentials)
-    listed = values["engines"].get("azure", {}).get("endpoints")
-    return "azure" if region or values["azure_speech_endpoint"] or listed else "local"
+    options = values["engines"].get("azure", {})
+    names = ("azure_speech_key", "azure_speech_key_file", "azure_speech_resource_id")
+    credential = any(values[name] for name in names) or options.get("keyFile") or options.get("resourceId")
+    region = values["azure_speech_region"] or options.get("region")
+    endpoint = values["azure_speech_endpoint"] or options.get("endpoint") or options.get("endpoints")
+    return "azure" if endpoint or (region and credential) else "local"
 
 
 # --- relations -----------------------------------------------------------------------------------------------------

@@ -158,6 +158,14 @@ def test_the_azure_engines_language_is_the_default_one_unless_it_has_its_own():
     assert resolve([env(**places), own]).settings.engine_options()["language"] == "fr-FR"
 
 
+def test_the_files_own_section_wins_over_the_environment():
+    layers = [
+        env(azure_speech_key=KEY, azure_speech_region="westeurope"),
+        file({"engines": {"azure": {"region": "eastus"}}}),
+    ]
+    assert resolve(layers).settings.engine_options()["region"] == "eastus"
+
+
 def test_every_kind_of_credential_reaches_the_azure_engine():
     layer = env(azure_speech_key_file="/k", azure_speech_resource_id="/s", azure_speech_region="eastus")
     assert resolve([layer]).settings.engine_options() == {
@@ -176,6 +184,9 @@ def test_every_kind_of_credential_reaches_the_azure_engine():
         ([env(azure_speech_resource_id="/s", azure_speech_region="eastus")], "azure"),
         ([env(azure_speech_endpoint="ws://container:5000")], "azure"),
         ([file({"engines": {"azure": {"endpoints": [{"endpoint": "ws://c:5000"}]}}})], "azure"),
+        ([file({"engines": {"azure": {"region": "eastus", "keyFile": "/k"}}})], "azure"),
+        ([file({"engines": {"azure": {"endpoint": "ws://c:5000"}}})], "azure"),
+        ([file({"engines": {"azure": {"region": "eastus"}}})], "local"),
         ([env(azure_speech_region="eastus")], "local"),
         ([env(azure_speech_key=KEY)], "local"),
         ([env(azure_speech_endpoint="ws://container:5000", engine="local")], "local"),
