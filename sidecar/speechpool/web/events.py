@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from speechpool.service.events import Played, RecognitionSummary, SpeechSummary
-from speechpool.speech.engine import Bookmark, Final, Viseme, WordBoundary
+from speechpool.service.events import Played, SpeechSummary
+from speechpool.speech.engine import Bookmark, Final, UseReport, Viseme, WordBoundary
 
 __all__ = [
     "NOTHING_PLAYED",
@@ -47,8 +47,9 @@ def mark_event(mark: WordBoundary | Viseme | Bookmark) -> Json:
 
 def summary_event(summary: SpeechSummary) -> Json:
     """How an utterance ended: `completed` or `canceled`."""
+    report = report_event(summary.report, is_warm_miss=summary.warm_miss)
     if summary.outcome == "canceled":
-        return {"type": "canceled", **played_event(summary.played)}
+        return {"type": "canceled", **played_event(summary.played), **report}
     return {
         "type": "completed",
         "pool": summary.pool,
@@ -60,15 +61,14 @@ def summary_event(summary: SpeechSummary) -> Json:
         "bytes": summary.bytes_sent,
         "rtf": summary.rtf,
         "attempts": summary.attempts,
-        **report_event(summary),
+        **report,
     }
 
 
-def report_event(summary: SpeechSummary | RecognitionSummary) -> Json:
-    """How the engine served it."""
-    report = summary.report
+def report_event(report: UseReport, *, is_warm_miss: bool) -> Json:
+    """How the engine served a use."""
     return {
-        "warm_miss": summary.warm_miss,
+        "warm_miss": is_warm_miss,
         "connect_ms": milliseconds(report.connect_seconds),
         "endpoint": report.endpoint,
         "reference": report.reference,

@@ -221,7 +221,7 @@ class RecognitionConversation:
             "reason": reason,
             "audio_ms": milliseconds(self._before_seconds),
             "tier": summary.tier,
-            **report_event(summary),
+            **report_event(summary.report, is_warm_miss=summary.warm_miss),
         }
         await self._channel.send(closed)
         await self._channel.close(self._close_code, reason)

@@ -17,7 +17,7 @@ from speechpool.service.text_streams import TextStream
 from speechpool.service.utterances import UtteranceStream
 from speechpool.speech.engine import Bookmark, Viseme, WordBoundary
 from speechpool.web.channel import BrokenProtocol, Channel, message_kind, open_channel
-from speechpool.web.events import NOTHING_PLAYED, mark_event, milliseconds, played_event, summary_event
+from speechpool.web.events import NOTHING_PLAYED, mark_event, milliseconds, played_event, report_event, summary_event
 from speechpool.web.fields import Fields
 from speechpool.web.speech import voice_field
 from speechpool.web.state import STATE, WebState
@@ -361,8 +361,11 @@ class SpeechConversation:
             await self._tell_canceled(turn)
 
     async def _tell_canceled(self, turn: Turn) -> None:
-        played = NOTHING_PLAYED if turn.stream is None else played_event(turn.stream.played(turn.played_seconds))
-        await self._send(turn, {"type": "canceled", **played})
+        told = {"type": "canceled", **NOTHING_PLAYED}
+        if (stream := turn.stream) is not None:
+            told |= played_event(stream.played(turn.played_seconds))
+            told |= report_event(stream.report, is_warm_miss=stream.is_warm_miss)
+        await self._send(turn, told)
 
     async def _send(self, turn: Turn, event: dict[str, Any]) -> None:
         await self._channel.send({**event, "id": turn.id})

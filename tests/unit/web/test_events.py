@@ -1,9 +1,10 @@
 """Events as JSON: milliseconds, and no field left out."""
 
 from speechpool.service.events import Played, SpeechSummary
-from speechpool.speech.engine import Bookmark, Final, RecognizedWord, Viseme, WordBoundary
+from speechpool.speech.engine import Bookmark, Final, RecognizedWord, UseReport, Viseme, WordBoundary
 from speechpool.web.events import final_event, mark_event, milliseconds, summary_event
 
+SERVED = {"warm_miss": True, "connect_ms": 200.0, "endpoint": "westeurope", "reference": "4711"}
 PLAYED = Played(audio_seconds=0.5, characters=3, text="One", estimated=True)
 
 
@@ -21,6 +22,8 @@ def summary(outcome: str) -> SpeechSummary:
         rtf=0.1,
         attempts=1,
         played=PLAYED,
+        report=UseReport(was_warm=False, connect_seconds=0.2, endpoint="westeurope", reference="4711"),
+        warm_miss=True,
     )
 
 
@@ -62,6 +65,8 @@ def test_a_whole_utterance_tells_its_numbers():
         "characters": 9,
         "bytes": 100,
         "rtf": 0.1,
+        "attempts": 1,
+        **SERVED,
     }
 
 
@@ -72,6 +77,7 @@ def test_a_canceled_one_tells_what_went_out():
         "characters": 3,
         "text": "One",
         "estimated": True,
+        **SERVED,
     }
 
 
