@@ -205,6 +205,15 @@ async def test_audio_faster_than_it_is_sent_waits(line, emulator) -> None:
     await asyncio.wait_for(writing, LIMIT_SECONDS)
 
 
+async def test_audio_faster_than_it_plays_is_heard_in_one_turn_and_whole(line, emulator) -> None:
+    """What the SDK holds back at the end of a stream it would send in a turn of its own, cut within a word."""
+    emulator.transcripts.say("one", "two", "three", "four", "five")
+    events = await line.hear(*[sound(1.0) + quiet(0.7)] * 5, partials=False)
+    assert texts(events) == ["one", "two", "three", "four", "five"]
+    assert [round(final.offset_seconds, 2) for final in finals(events)] == [0.0, 1.7, 3.4, 5.1, 6.8]
+    assert emulator.counts.recognitions == 1
+
+
 async def test_audio_after_the_end_is_refused(line) -> None:
     recognizing = (await line.warm()).recognize(RecognitionOptions())
     await feed(recognizing, sound(0.2))
@@ -311,9 +320,36 @@ async def test_a_commit_before_any_audio_is_answered(line) -> None:
     await recognizing.cancel()
 
 
-async def test_a_commit_with_nothing_said_is_answered(emulator) -> None:
+async def test_a_commit_with_nothing_said_is_answered(line) -> None:
+    recognizing = (await line.warm()).recognize(RecognitionOptions())
+    await recognizing.write(quiet(0.5))
+    await recognizing.commit()
+    assert (await next_final(recognizing)).text == ""
+    await recognizing.cancel()
+
+
+@pytest.fixture
+def ignores_commits(emulator) -> Iterator[None]:
+    emulator.configure(inline_commit=False)
+    yield
+    emulator.configure(inline_commit=True)
+
+
+@pytest.mark.usefixtures("ignores_commits")
+async def test_a_commit_that_the_service_does_not_know_is_followed_by_silence(emulator) -> None:
+    emulator.transcripts.say("first")
     async with line_to(emulator.url, commit_seconds=0.2) as line:
-        recognizing = (await line.warm()).recognize(RecognitionOptions())
+        recognizing = (await line.warm()).recognize(RecognitionOptions(partials=False, segmentation_silence_ms=300))
+        await recognizing.write(sound(1.0))
+        await recognizing.commit()
+        assert (await next_final(recognizing)).text == "first"
+        await recognizing.cancel()
+
+
+@pytest.mark.usefixtures("ignores_commits")
+async def test_a_commit_with_nothing_said_that_the_service_does_not_know_is_answered(emulator) -> None:
+    async with line_to(emulator.url, commit_seconds=0.2) as line:
+        recognizing = (await line.warm()).recognize(RecognitionOptions(segmentation_silence_ms=100))
         await recognizing.write(quiet(0.5))
         await recognizing.commit()
         assert (await next_final(recognizing)).text == ""

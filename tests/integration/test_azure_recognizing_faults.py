@@ -261,6 +261,11 @@ async def test_what_was_not_understood_has_no_text_and_is_no_error(line, emulato
     assert texts(await line.hear(sound(0.5), quiet(0.7), sound(0.5))) == ["understood"]
 
 
+async def test_garbage_between_messages_is_ignored(line, emulator) -> None:
+    emulator.faults.set(Fault(at="phrase", action="garbage", kind="stt"))
+    assert texts(await line.hear(sound(0.5)))
+
+
 # --- a service that says nothing -----------------------------------------------------------------------------------
 
 
