@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+import uvloop
 
 from speechpool.errors import (
     AuthenticationFailed,
@@ -101,6 +102,24 @@ async def test_it_opens_makes_clients_of_both_kinds_and_leaves_nothing_behind() 
         await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
     await until(lambda: not [one for one in threading.enumerate() if one.name.startswith("speechpool-")])
     assert value(engine, "disposals") == value(engine, "stuck_disposals") == value(engine, "sdk_calls") == 0
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_it_works_on_either_loop(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def main() -> None:
+        with running_emulator(keys={"one": KEY}) as emulator:
+            async with opened(options(emulator.url)) as engine:
+                client = await engine.create_synthesizer(SPEAKS)
+                assert len(await said(client, engine)) > 1000
+                await client.close()
+                assert isinstance(await _wrongly(emulator.url), AuthenticationFailed)
+
+    async def _wrongly(url: str) -> SpeechError:
+        async with opened(options(url, key=OTHER)) as engine:
+            return await refusal(engine)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
 
 
 async def test_it_makes_every_format_that_a_pool_may_have() -> None:
