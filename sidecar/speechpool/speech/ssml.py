@@ -169,7 +169,9 @@ class _Reader:
             return
         start = self._position()
         end = start + len(text)
-        if self._document[start:end] != text:  # a reference, or a line end that XML normalises
+        # "&" outside of CDATA begins a reference, also one that stands for "&"; else a line end may be normalised
+        is_reference = self._document[start] == "&" and not self._is_cdata
+        if is_reference or self._document[start:end] != text:
             end = self._reference_end(start)
         self._parts.append(SsmlText(text, start, end, self._is_cdata))
 

@@ -174,6 +174,12 @@ def test_phonemes_go_around_the_callers_own_characters():
     assert words(reading)[0] == ("AT&T", 7, 8)
 
 
+def test_a_reference_is_replaced_whole():
+    reading = read("<speak>R&amp;D &#38; C</speak>", alias("&", " and "), ipa("c", "siː"), is_ssml=True)
+    assert reading.text == '<speak>R and D  and  <phoneme alphabet="ipa" ph="siː">C</phoneme></speak>'
+    assert words(reading) == [("R", 7, 1), ("&", 8, 5), ("D", 13, 1), ("&", 15, 5), ("C", 21, 1)]
+
+
 def test_ssml_that_is_none_is_refused():
     with pytest.raises(InvalidInput) as caught:
         read("<speak>SQL", alias("sql", "sequel"), is_ssml=True)

@@ -97,6 +97,12 @@ def test_positions_are_the_documents_own(document):
         assert written == part.text or written.startswith("&") or written == "\r\n"
 
 
+def test_a_reference_is_one_place_also_where_it_stands_for_its_own_first_character():
+    document = "<speak>a&amp;b<![CDATA[&amp;]]></speak>"
+    written = [(part.text, document[part.start : part.end], part.is_cdata) for part in texts(document)]
+    assert written == [("a", "a", False), ("&", "&amp;", False), ("b", "b", False), ("&amp;", "&amp;", True)]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=60))
 def test_any_text_survives_being_wrapped(text):
     document = wrap(text, voice='a "quoted" <voice>', language="en-US")
