@@ -5,7 +5,7 @@ import pytest
 
 from speechpool.formats import AudioFormat, Codec
 from speechpool.speech.engine import Final, Partial, RecognitionEvent, SpeechEnded, SpeechStarted
-from speechpool_azure_emulator.listening import ScriptedHearing, ScriptedListener, is_loud
+from speechpool_azure_emulator.listening import Quiet, ScriptedHearing, ScriptedListener, is_loud
 
 PCM = AudioFormat(Codec.PCM, 16_000)
 
@@ -78,8 +78,9 @@ async def test_a_commit_ends_the_segment_at_once() -> None:
     await hearing.commit()
     await hearing.commit()
     await hearing.finish()
+    found = [event for event in [event async for event in hearing] if isinstance(event, Final)]
 
-    assert finals([event async for event in hearing]) == ["hello"]
+    assert [(final.text, final.duration_seconds > 0) for final in found] == [("hello", True), ("", False)]
 
 
 async def test_audio_may_be_cut_anywhere() -> None:
@@ -87,6 +88,17 @@ async def test_audio_may_be_cut_anywhere() -> None:
     pieces = [audio[start : start + 333] for start in range(0, len(audio), 333)]
 
     assert await hear(*pieces, transcripts=("hello",)) == await hear(audio, transcripts=("hello",))
+
+
+def test_a_long_silence_is_told_once_for_each_limit() -> None:
+    quiet = Quiet(PCM, 2.0)
+
+    assert quiet.add(silence(1.9)) == []
+    assert quiet.add(silence(0.2)) == [0.0]
+    assert quiet.add(silence(4.0)) == pytest.approx([2.0, 4.0])
+    assert quiet.add(sound(0.1)) == []
+    assert quiet.add(silence(1.9)) == []
+    assert quiet.add(silence(0.2)) == pytest.approx([6.2])
 
 
 @pytest.mark.parametrize(
