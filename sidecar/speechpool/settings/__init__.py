@@ -13,12 +13,14 @@ from speechpool.settings.lexicon import LexiconEntry
 from speechpool.settings.places import Address
 from speechpool.settings.pool import POOL_KNOBS, LanguageMode, PoolSettings, default_pool
 from speechpool.settings.process import PROCESS_KNOBS, Settings
-from speechpool.settings.resolve import Origin, Resolved, from_dict, resolve
+from speechpool.settings.resolve import POOL_ORDERS, PROCESS_ORDERS, Origin, Resolved, from_dict, resolve
 
 __all__ = [
     "ALL_KNOBS",
     "POOL_KNOBS",
+    "POOL_ORDERS",
     "PROCESS_KNOBS",
+    "PROCESS_ORDERS",
     "Address",
     "Change",
     "Effect",

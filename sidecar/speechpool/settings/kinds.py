@@ -173,18 +173,20 @@ class Text(Kind[str]):
 
     Args:
         what: What it is, with its bounds, as it follows "must be".
-        pattern: The regular expression that the whole text matches; it bounds the length.
+        pattern: The regular expression that the whole text matches.
+        maximum: The most characters, which the pattern may bound further.
     """
 
     what: str
     pattern: str
+    maximum: int
 
     @property
     def expected(self) -> str:
         return self.what
 
     def of_text(self, text: str) -> str:
-        if not re.fullmatch(self.pattern, text):
+        if len(text) > self.maximum or not re.fullmatch(self.pattern, text):
             raise Refused
         return text
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from speechpool.settings.kinds import Kind, Refused
 
-__all__ = ["LANGUAGE_PATTERN", "EngineOptions", "LanguageTags", "Origins"]
+__all__ = ["LANGUAGE_PATTERN", "MAX_LANGUAGE_CHARACTERS", "EngineOptions", "LanguageTags", "Origins"]
 
 
 class _Many(Kind[tuple[str, ...]]):
@@ -41,6 +41,8 @@ class _Many(Kind[tuple[str, ...]]):
 
 
 LANGUAGE_PATTERN = r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}"
+MAX_LANGUAGE_CHARACTERS = 30
+"""The most that the pattern lets through."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from speechpool.settings.kinds import Choice, Integer, Number, Secret, Text
 from speechpool.settings.knobs import Effect, Knob, PoolKind, knob, knobs_of
 from speechpool.settings.lexicon import LexiconEntries, LexiconEntry
-from speechpool.settings.lists import LANGUAGE_PATTERN, EngineOptions, Origins
+from speechpool.settings.lists import LANGUAGE_PATTERN, MAX_LANGUAGE_CHARACTERS, EngineOptions, Origins
 from speechpool.settings.places import Address, FileMode, FilePath, GroupName, HostPort
 from speechpool.settings.pool import PoolSettings, default_pool
 
@@ -31,7 +31,7 @@ class Settings:
     engine: str = knob(
         key="engine",
         env="SPEECHPOOL_ENGINE",
-        kind=Text("an engine's name, as local or azure (1 to 32 of a-z, 0-9, _ and -)", r"[a-z][a-z0-9_-]{0,31}"),
+        kind=Text("an engine's name, as local or azure (1 to 32 of a-z, 0-9, _ and -)", r"[a-z][a-z0-9_-]{0,31}", 32),
         default="local",
         effect=Effect.RESTART,
         doc="The speech engine.",
@@ -67,7 +67,7 @@ class Settings:
         key="azureSpeechResourceId",
         env="AZURE_SPEECH_RESOURCE_ID",
         kind=Text(
-            "the resource's id in Azure, as /subscriptions/…/accounts/… (at most 512 characters)", r"/[!-~]{1,511}"
+            "the resource's id in Azure, as /subscriptions/…/accounts/… (at most 512 characters)", r"/[!-~]{1,511}", 512
         ),
         default=None,
         effect=Effect.RESTART,
@@ -77,7 +77,7 @@ class Settings:
     azure_speech_region: str | None = knob(
         key="azureSpeechRegion",
         env="AZURE_SPEECH_REGION",
-        kind=Text("the name of an Azure region, as westeurope", r"[a-z][a-z0-9]{1,49}"),
+        kind=Text("the name of an Azure region, as westeurope", r"[a-z][a-z0-9]{1,49}", 50),
         default=None,
         effect=Effect.RESTART,
         in_file=False,
@@ -86,7 +86,7 @@ class Settings:
     azure_speech_endpoint: str | None = knob(
         key="azureSpeechEndpoint",
         env="AZURE_SPEECH_ENDPOINT",
-        kind=Text("a URL that starts with https://, wss://, http:// or ws://", r"(https?|wss?)://[^\s@?#]{1,500}"),
+        kind=Text("a URL that starts with https://, wss://, http:// or ws://", r"(https?|wss?)://[^\s@?#]{1,500}", 508),
         default=None,
         effect=Effect.RESTART,
         in_file=False,
@@ -330,7 +330,7 @@ class Settings:
         key="defaultVoice",
         env="SPEECHPOOL_DEFAULT_VOICE",
         kind=Text(
-            "a voice's name (1 to 128 characters, no control characters)", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}"
+            "a voice's name (1 to 128 characters, no control characters)", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}", 128
         ),
         default="alloy",
         doc="Voice of requests that name none.",
@@ -338,7 +338,7 @@ class Settings:
     default_language: str = knob(
         key="defaultLanguage",
         env="SPEECHPOOL_DEFAULT_LANGUAGE",
-        kind=Text("a language tag, as en-US", LANGUAGE_PATTERN),
+        kind=Text("a language tag, as en-US", LANGUAGE_PATTERN, MAX_LANGUAGE_CHARACTERS),
         default="en-US",
         doc="Language of requests, and of SpeechToText pools, that name none.",
     )

@@ -9,7 +9,7 @@ from speechpool.settings.layers import Layer, PoolEntry, Source, read_tree, sett
 from speechpool.settings.pool import POOL_KNOBS, LanguageMode, PoolSettings
 from speechpool.settings.process import PROCESS_KNOBS, Settings
 
-__all__ = ["Origin", "Resolved", "from_dict", "resolve"]
+__all__ = ["POOL_ORDERS", "PROCESS_ORDERS", "Origin", "Resolved", "from_dict", "resolve"]
 
 DEFAULT_POOLS = (
     PoolEntry(name="tts", kind=PoolKind.TEXT_TO_SPEECH),
@@ -152,14 +152,27 @@ def _default_engine(values: Mapping[str, Any]) -> str:
 
 Provenance = Mapping[str, Origin]
 
+POOL_ORDERS = (
+    ("warm_pool_size", "max_size"),
+    ("warm_pool_size", "warm_pool_max"),
+    ("warm_pool_max", "max_size"),
+)
+"""Settings of a pool, by Python name, of which the first is at most the second where neither is off."""
+
+PROCESS_ORDERS = (
+    ("max_upload_bytes", "max_upload_total_bytes"),
+    ("upload_stall_seconds", "upload_timeout_seconds"),
+    ("first_chunk_timeout_seconds", "utterance_timeout_seconds"),
+    ("chunk_gap_timeout_seconds", "utterance_timeout_seconds"),
+)
+"""Settings of the whole sidecar, likewise."""
+
 
 def _pool_problems(settings: Settings, provenance: Provenance) -> Iterable[str]:
     for pool in settings.pools:
         path = f"pools[{pool.name}]."
-        yield from _at_most(pool, path, "warm_pool_size", "max_size", provenance)
-        if pool.warm_pool_max is not None:
-            yield from _at_most(pool, path, "warm_pool_size", "warm_pool_max", provenance)
-            yield from _at_most(pool, path, "warm_pool_max", "max_size", provenance)
+        for small, large in POOL_ORDERS:
+            yield from _at_most(pool, path, small, large, provenance)
         yield from _language_problems(pool, path, provenance)
 
 
@@ -174,12 +187,7 @@ def _language_problems(pool: PoolSettings, path: str, provenance: Provenance) ->
 
 
 def _process_problems(settings: Settings, provenance: Provenance) -> Iterable[str]:
-    for small, large in (
-        ("max_upload_bytes", "max_upload_total_bytes"),
-        ("upload_stall_seconds", "upload_timeout_seconds"),
-        ("first_chunk_timeout_seconds", "utterance_timeout_seconds"),
-        ("chunk_gap_timeout_seconds", "utterance_timeout_seconds"),
-    ):
+    for small, large in PROCESS_ORDERS:
         yield from _at_most(settings, "", small, large, provenance)
     yield from _listen_problems(settings, provenance)
 
@@ -205,7 +213,8 @@ def _listen_problems(settings: Settings, provenance: Provenance) -> Iterable[str
 def _at_most(
     owner: Settings | PoolSettings, path: str, small: str, large: str, provenance: Provenance
 ) -> Iterable[str]:
-    if getattr(owner, small) > getattr(owner, large):
+    least, most = getattr(owner, small), getattr(owner, large)
+    if least is not None and most is not None and least > most:
         where = f" in pool {owner.name}" if isinstance(owner, PoolSettings) else ""
         first, second = (_cited(owner, path, name, provenance) for name in (small, large))
         yield f"{first} must be at most {second}{where}. Lower the first or raise the second."
