@@ -15,9 +15,9 @@ from speechpool_azure_emulator.ledger import ConnectionRecord, RecognitionRecord
 if TYPE_CHECKING:
     from speechpool_azure_emulator.emulator import AzureEmulator
 
-__all__ = ["Control"]
+__all__ = ["PATHS", "Control"]
 
-_PATHS = {
+PATHS = {
     "GET /emulator": "this list",
     "GET /emulator/counts": "what it saw, in numbers",
     "GET /emulator/connections": "the WebSockets, oldest first; ?last=N for the last N",
@@ -35,6 +35,8 @@ _PATHS = {
     "POST /emulator/transcripts": "add what is recognised next: a list of texts",
     "POST /emulator/outage": 'lose the network for a while: {"seconds": 3, "silently": false}',
 }
+"""What can be asked and told."""
+
 _MAX_BODY_BYTES = 1_000_000
 _MAX_TRANSCRIPTS = 10_000
 _MAX_OUTAGE_SECONDS = 3_600.0
@@ -85,7 +87,7 @@ class Control:
     # --- what it saw -----------------------------------------------------------------------------------------------
 
     async def _index(self, _: web.Request) -> web.StreamResponse:
-        return _answer(_PATHS)
+        return _answer(PATHS)
 
     async def _counts(self, _: web.Request) -> web.StreamResponse:
         return _answer(self._emulator.counts.as_json())
@@ -189,7 +191,7 @@ def _explaining(answer: Answer) -> Answer:
 
 
 async def _unknown(request: web.Request) -> web.StreamResponse:
-    known = [place.partition(" ") for place in _PATHS]
+    known = [place.partition(" ") for place in PATHS]
     methods = [method for method, _, path in known if path == request.path]
     if methods:
         message = f"{request.method} {request.path} cannot be done; it takes {', '.join(methods)}"
