@@ -32,12 +32,12 @@ async def test_text_in_pieces_is_said_by_a_client_whose_connection_was_open():
         default_pool(PoolKind.TEXT_TO_SPEECH, "stream", {"warm_pool_size": 1, "text_streaming": True}),
     )
     with running_emulator() as emulator:
-        async with serving(emulator.url, *pools) as service:
-            async with service.speak_text(SpeakOptions(response_format="pcm")) as stream:
-                for word in TEXT.split():
-                    await stream.add(f"{word} ")
-                await stream.finish()
-                summary = [event async for event in stream][-1]
+        options = SpeakOptions(response_format="pcm")
+        async with serving(emulator.url, *pools) as service, service.speak_text(options) as stream:
+            for word in TEXT.split():
+                await stream.add(f"{word} ")
+            await stream.finish()
+            summary = [event async for event in stream][-1]
     assert (summary.pool, summary.tier, summary.warm_miss) == ("stream", "warm", False)
     assert (summary.played.text, summary.played.estimated) == (TEXT, False)
     assert summary.audio_seconds > 1
