@@ -31,7 +31,8 @@ def test_its_options_are_checked_all_the_same(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_sdk_is_not_loaded_before_the_engine_opens() -> None:
     program = (
-        "import sys; from speechpool.speech.loading import load_engine; load_engine('azure', {'endpoint': 'ws://c:1'}); "
+        "import sys; from speechpool.speech.loading import load_engine;"
+        "load_engine('azure', {'endpoint': 'ws://c:1'});"
         "sys.exit('azure.cognitiveservices' in sys.modules)"
     )
 
