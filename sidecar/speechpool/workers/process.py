@@ -59,6 +59,7 @@ class WorkerProcess(asyncio.Protocol):
         self._connected = False
         self._closing = False
         self._reaping = False
+        self._was_late_to_end = False  # it hung up and was killed for not being gone
         self._greeting: bytes | None = None
         self._changed = asyncio.Event()  # ready, hung up or reaped
         self._writable = asyncio.Event()
@@ -93,6 +94,8 @@ class WorkerProcess(asyncio.Protocol):
         code = self._process.poll()
         if code is None:
             return "running" if self._connected else "has ended"
+        if self._was_late_to_end:
+            return "has ended"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
 
     def __repr__(self) -> str:
@@ -268,6 +271,7 @@ class WorkerProcess(asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         if loop.time() >= kill_at:
+            self._was_late_to_end = True
             self.kill()
         loop.call_later(pause_seconds, self._look, min(2 * pause_seconds, _REAP_MAX_SECONDS), kill_at)
 
