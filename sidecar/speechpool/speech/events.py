@@ -1,4 +1,4 @@
-"""What an engine is asked for and what it tells: the data of the protocol in `speechpool.speech.engine`, which exports it."""
+"""What an engine is asked for and what it tells: the data of the protocol; `speechpool.speech.engine` exports it."""
 
 from dataclasses import dataclass, field
 
