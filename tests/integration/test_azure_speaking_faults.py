@@ -338,7 +338,9 @@ async def test_a_stopped_service_and_one_that_starts_again(studio: Studio, emula
     lost: list[int] = []
     for client in clients:
         client.on_lost(lambda: lost.append(1))
+    emulator.configure(pace=1.0)
     speaking = clients[0].speak(utterance(LONG))
+    await first_audio(speaking)
     emulator.restart()
     with pytest.raises(SpeechPoolError):
         await the_rest(speaking, [])

@@ -287,17 +287,13 @@ class SdkSynthesizer:
         return sdk.AudioDataStream(result), result.result_id
 
     def _read(self, stream: sdk.AudioDataStream, request: SdkRequest) -> None:
-        size = self._first_bytes
-        while not request.window.is_closed:
-            data = _read(stream, size)
-            if len(data) == size:
-                data += _read(stream, self._whole(stream.available_size))
-            data = data[: self._whole(len(data))]
-            if not data or request.window.is_closed:
-                return
+        data = _read(stream, self._first_bytes)  # handed on before anything else is asked for
+        while (data := data[: self._whole(len(data))]) and not request.window.is_closed:
             request.audio(data)
             request.window.wait()
-            size = self._read_bytes
+            data = _read(stream, self._read_bytes)
+            if len(data) == self._read_bytes:
+                data += _read(stream, self._whole(stream.available_size))
 
     def _whole(self, size: int) -> int:
         return size - size % self._sample_bytes
