@@ -54,10 +54,11 @@ SOAK_MINUTES ?= 3
 soak: $(STAMP) ## mixed load for SOAK_MINUTES (3), steady memory and no cold call
 	@PYTHONPATH=. $(BIN)/python benchmarks/soak.py --minutes $(SOAK_MINUTES)
 
-docs: $(STAMP) ## rewrite the settings tables from the settings model
+docs: $(STAMP) ## rewrite the settings tables and the CRD from the settings model
 	$(BIN)/python -m speechpool.config.table --write README.md
 	$(BIN)/python -m speechpool.config.table --full --write docs/settings.md
 	$(BIN)/python -m speechpool.config.table --azure --write docs/azure.md
+	$(BIN)/python -m speechpool_operator.crd --write
 
 format: $(STAMP) ## rewrite the files as `make check` wants them
 	$(BIN)/ruff format .

@@ -8,7 +8,7 @@ settings apart.
 
 from speechpool.settings.changes import Change, diff, without_restart
 from speechpool.settings.knobs import Effect, Knob, PoolKind
-from speechpool.settings.layers import ALL_KNOBS, Layer, PoolEntry, Source, read_texts, read_tree, settings_error
+from speechpool.settings.layers import ALL_KNOBS, Layer, PoolEntry, Source, read_texts, read_tree, settings_error, shown
 from speechpool.settings.lexicon import LexiconEntry
 from speechpool.settings.places import Address
 from speechpool.settings.pool import POOL_KNOBS, LanguageMode, PoolSettings, default_pool
@@ -42,5 +42,6 @@ __all__ = [
     "read_tree",
     "resolve",
     "settings_error",
+    "shown",
     "without_restart",
 ]

@@ -1,0 +1,1 @@
+"""The control plane: SpeechPool objects, and the sidecars that follow them."""
