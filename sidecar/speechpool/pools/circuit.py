@@ -59,7 +59,7 @@ class Circuit:
         return True
 
     def succeeded(self, settings: PoolSettings) -> bool:
-        """Note a creation that went well; whether this one closed the circuit."""
+        """Note a creation that went well, or that what failed is of the past; whether this closed the circuit."""
         was_open = self.is_open(settings)
         self.failures = 0
         self.retry_at = 0.0

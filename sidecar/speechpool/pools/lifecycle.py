@@ -171,6 +171,9 @@ class Lifecycle(Generic[T]):
         engine, stock, now = self._engine, self._engine.stock, self._engine.clock.now()
         stock.generation += 1
         engine.hooks = Hooks(engine.settings, stock.generation)
+        # What failed was the old generation: its back-off must not hold up the new one.
+        if engine.circuit.succeeded(engine.settings):
+            engine.tell("circuit_closed")
         for item in stock.items.values():
             item.spoil()
         for item in tuple(stock.idle):
@@ -211,6 +214,9 @@ class Lifecycle(Generic[T]):
         # What is out, or under a lease, is of an older generation from now on: closed when it comes back.
         stock.generation += 1
         engine.hooks = Hooks(engine.settings, stock.generation)
+        # What failed was the old generation: its back-off must not hold up the new one.
+        if engine.circuit.succeeded(engine.settings):
+            engine.tell("circuit_closed")
         for item in stock.items.values():
             item.spoil()
         return makers

@@ -21,10 +21,14 @@ from speechpool.speech.engine import (
     SynthesisProfile,
 )
 
-__all__ = ["RecognitionPool", "SpeechPool", "SynthesisPool", "Use", "make_pool"]
+__all__ = ["CIRCUIT_PROBE_SECONDS", "RecognitionPool", "SpeechPool", "SynthesisPool", "Use", "make_pool"]
 
 C = TypeVar("C", bound=Client)
 PoolObserver = Callable[..., None]
+
+CIRCUIT_PROBE_SECONDS = 10.0
+"""How often a pool whose engine is down tries again: as the Azure engine tries its endpoints at most. So long it takes
+at most from the engine's recovery to the pool's."""
 
 
 @dataclass(slots=True)
@@ -87,6 +91,7 @@ class SpeechPool(Generic[C]):
             reset_fn=_reset,
             close_fn=_close,
             on_event=observe,
+            circuit_probe_sec=CIRCUIT_PROBE_SECONDS,
             **settings.keywords(),
         )
 

@@ -128,6 +128,19 @@ async def test_a_drain_that_cannot_replace_ends_in_time_and_goes_on():
         assert [client.closes for client in world.made[:2]] == [1, 1]
 
 
+async def test_a_new_generation_does_not_wait_for_the_old_ones_circuit():
+    world = World(down=True)
+    async with world.pool(warm_pool_size=2, enable_background_warmup=True) as pool:
+        await asyncio.sleep(40)
+        assert pool.snapshot()["creation"]["circuit"] == "open"
+        world.down = False
+        await pool.drain(timeout=5)
+        await asyncio.sleep(1)  # far less than circuit_probe_sec
+
+        assert pool.snapshot()["warm_pool_size"] == 2
+        assert pool.snapshot()["creation"]["circuit"] == "closed"
+
+
 async def test_shutdown_wakes_everyone_who_waits():
     async with World().pool(max_size=1) as pool:
         client = await pool.acquire()
