@@ -203,7 +203,6 @@ class SdkRecognizer:
                 del recognizer  # the last reference but for the stream's
                 self._stream = None
 
-
     def hush(self) -> None:
         """Tell nobody of anything any more."""
         recognizer = self._recognizer
