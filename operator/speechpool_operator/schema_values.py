@@ -29,13 +29,21 @@ def value_schema(kind: Kind[Any]) -> dict[str, Any]:
 @value_schema.register
 def _integer(kind: Integer) -> dict[str, Any]:
     least = 0 if kind.off else kind.minimum
-    return {"type": "integer", "format": "int64", "minimum": least, "maximum": kind.maximum} | _above_off(kind)
+    made = {"type": "integer", "format": "int64", "minimum": least, "maximum": kind.maximum}
+    if not kind.off or kind.minimum == 1:
+        return made
+    return _with_rule(made, f"self == 0 || self >= {kind.minimum}", kind)
 
 
 @value_schema.register
 def _number(kind: Number) -> dict[str, Any]:
     least = 0 if kind.off else kind.minimum
-    return {"type": "number", "minimum": _plain(least), "maximum": _plain(kind.maximum)} | _above_off(kind)
+    made = {"type": "number", "minimum": _plain(least), "maximum": _plain(kind.maximum)}
+    rule = f"self >= {float(kind.minimum)!r}"  # CEL compares a double with a double only
+    if kind.off:
+        return _with_rule(made, f"self == 0.0 || {rule}", kind)
+    # of a whole number the API server compares the bound without its fraction: 0 would be at least 0.1
+    return made if float(kind.minimum).is_integer() else _with_rule(made, rule, kind)
 
 
 @value_schema.register
@@ -115,15 +123,8 @@ def _said(description: str, limit: int, *more: Rule) -> dict[str, Any]:
     }
 
 
-def _above_off(kind: Integer | Number) -> dict[str, Any]:
-    """The rule that nothing lies between off and the smallest value, where something could."""
-    if not kind.off or (isinstance(kind, Integer) and kind.minimum == 1):
-        return {}
-    # CEL compares a double with a double only
-    off, least = ("0", str(kind.minimum)) if isinstance(kind, Integer) else ("0.0", repr(float(kind.minimum)))
-    return {
-        "x-kubernetes-validations": rules_of([Rule(f"self == {off} || self >= {least}", f"must be {kind.expected}")])
-    }
+def _with_rule(schema: dict[str, Any], rule: str, kind: Kind[Any]) -> dict[str, Any]:
+    return {**schema, "x-kubernetes-validations": rules_of([Rule(rule, f"must be {kind.expected}")])}
 
 
 def _plain(value: float) -> float:
