@@ -8,6 +8,7 @@ import pytest
 from tests.integration.azure_speaking import LIMIT_SECONDS, Heard, Studio, first_audio, hear, studio_at, utterance
 
 from speechpool.errors import EngineFailed, InvalidInput, SpeechPoolError
+from speechpool.speech.azure import speaking as speaking_module
 from speechpool.speech.engine import SpeakingPieces, StreamingSynthesisClient
 from speechpool_azure_emulator import Fault, marks_in, running_emulator
 
@@ -110,6 +111,18 @@ async def test_barge_in_keeps_the_connection_and_lets_go_of_the_text(studio: Stu
     assert marks_in(heard.audio) == {emulator.utterances[-1].mark}
     assert [word.text for word in heard.words] == ["and", "now", "this"]
     assert emulator.counts.upgrades == 1
+
+
+async def test_a_writer_who_is_slow_to_begin_makes_no_connection_suspect(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaking_module, "_SUSPECT_SECONDS", 0.0)
+    client = await studio.warm(pieces=True)
+    speaking = client.speak_pieces(utterance(""))
+    await speaking.write("")  # taken once the SDK has begun
+    await speaking.cancel()
+    await client.clear_session_state()
+    assert client.is_ready
 
 
 async def test_closing_with_a_text_that_was_not_ended_gives_everything_back(studio: Studio, emulator) -> None:

@@ -40,7 +40,7 @@ async def test_a_call_runs_in_a_thread_of_ours() -> None:
     threads = SdkThreads()
     thread = await threads.run(threading.current_thread)
     assert thread.daemon
-    assert thread.name == "speechpool-sdk"
+    assert thread.name == "speechpool-sdk-call"
     assert await threads.close(LIMIT_SECONDS)
 
 
@@ -79,6 +79,16 @@ async def test_calls_beyond_the_limit_wait_for_their_turn() -> None:
     assert await asyncio.gather(first, second) == ["first", "second"]
     assert await threads.close(LIMIT_SECONDS)
     assert threads.busy == 0
+
+
+async def test_a_long_call_leaves_room_for_a_short_one() -> None:
+    threads = SdkThreads(limit=1)
+    gate = Gate()
+    threads.start(gate)
+    await until(gate.entered)
+    assert await threads.run(lambda: "short") == "short"
+    gate.opened.set()
+    assert await threads.close(LIMIT_SECONDS)
 
 
 async def test_a_result_that_nobody_waits_for_any_more_is_disposed_of() -> None:

@@ -89,6 +89,7 @@ class AzureSpeakingPieces(AzureSpeaking):
         self._source = source
         self._threads = threads
         self._speed = speed
+        self._waiting_since = None  # nothing is owed before there is text
         self._characters = 0
         self._is_finished = False
         self._started = asyncio.Event()
@@ -107,6 +108,7 @@ class AzureSpeakingPieces(AzureSpeaking):
         self._check(text)
         async with self._writing:
             if await self._is_writable() and text:
+                self._waiting_since = self._waiting_since or self._loop.time()
                 self._text += text
                 self._words.add(text)
                 self._expects_audio = self._expects_audio or any(map(str.isalnum, text))

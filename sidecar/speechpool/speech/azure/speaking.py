@@ -57,7 +57,7 @@ class AzureSpeaking:
         self._text = text
         self._expects_audio = expects_audio
         self._loop = asyncio.get_running_loop()
-        self._began_at = self._loop.time()
+        self._waiting_since: float | None = self._loop.time()
         self._events: deque[SpeechEvent] = deque()
         self._early: list[
             tuple[str, Callable[[], SpeechEvent | None]]
@@ -113,7 +113,7 @@ class AzureSpeaking:
         An SDK that takes longer goes on stopping in its thread; the client is not ready until it has.
         """
         if self._is_wanted and not self.is_over:
-            self._is_suspect = not self._has_audio and self._loop.time() - self._began_at > _SUSPECT_SECONDS
+            self._is_suspect = self._is_owed_audio()
             self._ties.stop(self)
         self._is_wanted = False
         self._events.clear()
@@ -219,6 +219,12 @@ class AzureSpeaking:
         self._ties.on_end(self, error)
 
     # --- within ---
+
+    def _is_owed_audio(self) -> bool:
+        """Whether audio should have come long ago."""
+        if self._has_audio or self._waiting_since is None:
+            return False
+        return self._loop.time() - self._waiting_since > _SUSPECT_SECONDS
 
     def _how(self, ended: Ended) -> SpeechPoolError | None:
         if ended.code is not None:

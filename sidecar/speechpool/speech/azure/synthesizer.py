@@ -131,8 +131,9 @@ class AzureSynthesizer:
         if error is None:
             self._endpoint.opened(loop.time() - began_at)
             return True
-        self._give_up()
-        self._endpoint.failed(error)
+        if not self._is_spent:  # else it was closed meanwhile
+            self._give_up()
+            self._endpoint.failed(error)
         raise error
 
     def on_lost(self, callback: LostCallback) -> None:
@@ -218,9 +219,10 @@ class AzureSynthesizer:
 
     def _begin(self, speaking: AzureSpeaking, source: Source, wanted: Wanted) -> None:
         assert self._synthesizer is not None
+        request = SdkRequest(source, wanted, speaking.window, speaking, Bridge())
+        self._threads.start(self._synthesizer.say, request)
         self._speaking = speaking
-        self._request = SdkRequest(source, wanted, speaking.window, speaking, Bridge())
-        self._threads.start(self._synthesizer.say, self._request)
+        self._request = request
 
     def _stop(self, speaking: AzureSpeaking) -> None:
         if speaking is self._speaking and self._request is not None and self._synthesizer is not None:

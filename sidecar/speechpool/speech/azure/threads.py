@@ -30,13 +30,15 @@ class SdkThreads:
     """Threads for the SDK's calls, and others that stop and release what is no longer wanted.
 
     Args:
-        limit: Most calls at once; each utterance under way is one. Further ones wait.
+        limit: Most calls of `run()` at once, and as many of `start()`; each utterance under way is one of those.
+            Further ones wait, each kind for itself: an utterance may need a short call to come to its end.
         dispose_limit_seconds: A disposal that takes longer counts as stuck. The longest that ends by itself is a
             recogniser's (10 s, measured with a silent service).
     """
 
     def __init__(self, *, limit: int = 256, dispose_limit_seconds: float = 15.0) -> None:
-        self._calls = _Crew("speechpool-sdk", limit)
+        self._calls = _Crew("speechpool-sdk-call", limit)
+        self._long_calls = _Crew("speechpool-sdk", limit)
         self._disposals = _Crew("speechpool-reaper", _DISPOSING_THREADS)
         self._dispose_limit_seconds = dispose_limit_seconds
         self._disposing_since: dict[object, float] = {}
@@ -48,7 +50,7 @@ class SdkThreads:
     @property
     def busy(self) -> int:
         """Calls under way or waiting."""
-        return self._calls.outstanding
+        return self._calls.outstanding + self._long_calls.outstanding
 
     @property
     def disposing(self) -> int:
@@ -76,13 +78,13 @@ class SdkThreads:
         return await answer
 
     def start(self, function: Callable[..., None], /, *args: object) -> None:
-        """Call `function(*args)` in a thread, and return at once; the function raises nothing.
+        """Call `function(*args)`, which may take long, in a thread, and return at once; it raises nothing.
 
         Raises:
             EngineFailed: `close()` was called.
         """
         self._check_open()
-        self._calls.submit(partial(function, *args))
+        self._long_calls.submit(partial(function, *args))
 
     def dispose(self, work: Callable[[], None], *, name: str) -> None:
         """Stop or release something of the SDK's in a thread of the reaper's; returns at once, works after `close()`.
@@ -101,9 +103,10 @@ class SdkThreads:
         """
         self._closed = True
         self._calls.close()
+        self._long_calls.close()
         quiet = asyncio.Event()
         bridge = Bridge()
-        for crew in (self._calls, self._disposals):
+        for crew in (self._calls, self._long_calls, self._disposals):
             crew.on_done(lambda: bridge.post(quiet.set))
         try:
             async with asyncio.timeout(limit_seconds):
