@@ -429,8 +429,8 @@ async def test_closing_in_mid_utterance_ends_it_and_gives_everything_back(studio
     with pytest.raises(EngineFailed, match="closed"):
         await hear(speaking)
     await client.close()
+    assert await speaking.wait_over(LIMIT_SECONDS)
     await studio.quiet()
-    assert speaking.is_over
     await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
 
 
