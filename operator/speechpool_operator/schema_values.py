@@ -62,7 +62,7 @@ def _text(kind: Text) -> dict[str, Any]:
         "type": "string",
         "minLength": 1,
         "maxLength": kind.maximum,
-        "x-kubernetes-validations": rules_of([text_rule(kind.pattern, f"must be {kind.expected}")]),
+        "x-kubernetes-validations": rules_of([_whole_text(kind)]),
     }
 
 
@@ -102,9 +102,18 @@ def _lexicon(_kind: LexiconEntries) -> dict[str, Any]:
     }
 
 
+_NOT_WHITE = r"self.matches(r'[^\s\p{Z}\x{85}]')"
+"""Whether something is left when white space is stripped, as the settings model does."""
+
+
+def _whole_text(kind: Text) -> Rule:
+    whole = text_rule(kind.pattern, f"must be {kind.expected}")
+    return Rule(f"{whole.rule} && {_NOT_WHITE}", whole.message)
+
+
 _CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\x{FFFE}\x{FFFF}]"
 _SAYABLE = Rule(
-    f"!self.matches(r'{_CONTROLS}') && self.matches(r'[^\\s\\p{{Z}}\\x{{85}}]')",
+    f"!self.matches(r'{_CONTROLS}') && {_NOT_WHITE}",
     "must have a character that is not white space, and no control character",
 )
 _SOUNDS = Rule(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.apiserver import PATIENCE_SECONDS, ApiServer
+from tests.cluster.apiserver import PATIENCE_SECONDS, ApiError, ApiServer
 
 __all__ = ["CRD_FILE", "install_crd", "manifest", "try_create"]
 
@@ -15,9 +15,9 @@ CRD_FILE = Path(__file__).parents[2] / "crds" / "speechpools.speechpool.dev.yaml
 _DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/speechpools.speechpool.dev"
 
 
-def install_crd(api: ApiServer) -> None:
-    """Apply the CustomResourceDefinition as it is in the repository; returns when objects of it can be made."""
-    applied = api.apply(CRD_FILE.read_text())
+def install_crd(api: ApiServer, definition: str = "") -> None:
+    """Apply a definition, that of the repository unless told; returns when objects of it can be made."""
+    applied = api.apply(definition or CRD_FILE.read_text("utf-8"))
     assert applied.returncode == 0, applied.stderr
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not _is_established(api):
@@ -29,8 +29,11 @@ def _is_established(api: ApiServer) -> bool:
     conditions = api.get(_DEFINITION).get("status", {}).get("conditions") or ()  # null at first
     if not any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
         return False
-    groups = api.get("/apis")["groups"]
-    return any(one["name"] == "speechpool.dev" for one in groups)
+    try:
+        api.get("/apis/speechpool.dev/v1alpha1/speechpools")
+    except ApiError:  # not found yet, or its storage is still being prepared
+        return False
+    return True
 
 
 def manifest(spec: object, name: str = "voice") -> dict[str, Any]:
