@@ -113,10 +113,10 @@ def _ssml_words(parts: list[SsmlPart]) -> Iterator[Word]:
     for part in parts:
         if isinstance(part, SsmlText):
             run += part.text
-        elif isinstance(part, ElementStart) and part.name in ("bookmark", "mark"):
+        elif isinstance(part, ElementStart) and part.name == "bookmark":  # Azure's own; it knows no <mark>
             yield from _words(run)
             run = ""
-            yield Word(part.attributes.get("mark") or part.attributes.get("name", ""), "bookmark")
+            yield Word(part.attributes.get("mark", ""), "bookmark")
     yield from _words(run)
 
 

@@ -98,6 +98,24 @@ def test_bookmarks_are_noticed() -> None:
     assert not made("<speak>bookmark</speak>", is_ssml=True).has_bookmarks
 
 
+@pytest.mark.parametrize(
+    ("mark", "bookmark"),
+    [
+        ('<mark name="x"/>', '<bookmark mark="x"/>'),
+        ("<mark name='mark name' />", "<bookmark mark='mark name' />"),
+        ('<mark name = "&lt;a&gt;"></mark >', '<bookmark mark = "&lt;a&gt;"></bookmark >'),
+        ("<mark xml:id=\" name='y'\" name='>'/>", "<bookmark xml:id=\" name='y'\" mark='>'/>"),
+        ('<bookmark mark="name"/>', '<bookmark mark="name"/>'),
+        ('<!-- <mark name="x"/> -->', '<!-- <mark name="x"/> -->'),
+        ('<![CDATA[<mark name="x"/>]]>', '<![CDATA[<mark name="x"/>]]>'),
+    ],
+)
+def test_a_mark_as_the_standard_writes_it_is_a_bookmark_as_azure_does(mark: str, bookmark: str) -> None:
+    document = made(f'{ROOT}<voice name="a">one{mark}</voice></speak>', is_ssml=True)
+    assert document.ssml == f'{ROOT}<voice name="a">one{bookmark}</voice></speak>'
+    assert document.has_bookmarks is ("!" not in mark)
+
+
 @pytest.mark.parametrize(("text", "has_words"), [("hello", True), ("7", True), ("…", False), (" 👍 !", False)])
 def test_has_words(text: str, has_words: bool) -> None:
     assert made(text).has_words is has_words

@@ -1,7 +1,8 @@
 """What Azure is sent for an utterance: an SSML document, and where its words are in the caller's own text. Pure.
 
 Azure wants more of a document than others do: a version, a namespace, a language, and a voice around all text. What
-is missing is added, so that a document that speaks with one engine speaks with the other.
+is missing is added, and SSML's marks become Azure's bookmarks, so that a document that speaks with one engine speaks
+with the other.
 """
 
 import re
@@ -38,6 +39,8 @@ _MARKUP = re.compile(
     r"|<(?P<slash>/?)(?P<name>[^\s/>!?]++)(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>",
     re.DOTALL,
 )
+
+_ATTRIBUTE = re.compile(r"\s([^\s=/>]++)\s*=\s*(?:\"[^\"]*+\"|'[^']*+')")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,25 +199,35 @@ def _completed(utterance: Utterance, parts: list[SsmlPart]) -> str:
 
 
 def _with(text: str, attributes: str, around: str, opening: str, closing: str) -> str:
-    """`text` with more attributes at its root, and `opening` and `closing` inside of each element `around`."""
+    """`text` with Azure's bookmarks, more attributes at its root, and `opening` and `closing` inside of `around`."""
     pieces: list[str] = []
     at = 0
-    for place, added in _insertions(text, attributes, around, opening, closing):
-        pieces += text[at:place], added
-        at = place
+    for start, end, new in _edits(text, attributes, around, opening, closing):
+        pieces += text[at:start], new
+        at = end
     return "".join([*pieces, text[at:]])
 
 
-def _insertions(text: str, attributes: str, around: str, opening: str, closing: str) -> Iterator[tuple[int, str]]:
+def _edits(text: str, attributes: str, around: str, opening: str, closing: str) -> Iterator[tuple[int, int, str]]:
+    """What to write in the place of what: from, to, and the new text."""
     for tag in _MARKUP.finditer(text):
         name = tag["name"]
+        if name == "mark":
+            yield tag.start(), tag.end(), _bookmark(tag[0])
         if name is None or name not in {"speak", around}:
             continue
         is_empty = text[tag.end() - 2] == "/"
         if tag["slash"]:
-            yield from [(tag.start(), closing)] if name == around else []
+            yield from [(tag.start(), tag.start(), closing)] if name == around else []
             continue
         if name == "speak":
-            yield tag.end() - (2 if is_empty else 1), attributes
+            place = tag.end() - (2 if is_empty else 1)
+            yield place, place, attributes
         if name == around and not is_empty:
-            yield tag.end(), opening
+            yield tag.end(), tag.end(), opening
+
+
+def _bookmark(tag: str) -> str:
+    """SSML's own tag for a mark as Azure's; its name stays as it was written, quotes and references too."""
+    tag = tag.replace("mark", "bookmark", 1)
+    return _ATTRIBUTE.sub(lambda found: found[0].replace("name", "mark", 1) if found[1] == "name" else found[0], tag)
