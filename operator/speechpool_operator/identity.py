@@ -88,8 +88,7 @@ class PodIdentity:
         name: Of the pod.
         uid: Of the pod; another pod of the same name has another.
         service_account: The name of its ServiceAccount.
-        labels: Of the pod.
-        annotations: Of the pod.
+        metadata: Of the pod, as the API server has it: labels, annotations, resourceVersion; without managedFields.
         expires_at: When its token ends, in seconds since 1970.
     """
 
@@ -97,8 +96,7 @@ class PodIdentity:
     name: str
     uid: str
     service_account: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
+    metadata: Mapping[str, Any]
     expires_at: float
 
 
@@ -177,8 +175,7 @@ class Identities:
             name=_only(extra.get(_POD_NAME)),
             uid=_only(extra.get(_POD_UID)),
             service_account=account,
-            labels={},  # the pod's own are not known yet
-            annotations={},
+            metadata={},  # not known yet
             expires_at=expires_at,
         )
 
@@ -224,6 +221,5 @@ def _confirmed(claimed: PodIdentity, metadata: Mapping[str, Any]) -> PodIdentity
         raise IdentityRefused(Refusal.POD_REPLACED)
     if metadata.get("deletionTimestamp"):
         raise IdentityRefused(Refusal.POD_TERMINATING)
-    return replace(
-        claimed, labels=dict(metadata.get("labels") or {}), annotations=dict(metadata.get("annotations") or {})
-    )
+    # who manages which field is most of it, and is kept as long as the stream
+    return replace(claimed, metadata={name: value for name, value in metadata.items() if name != "managedFields"})
