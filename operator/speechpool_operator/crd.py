@@ -26,7 +26,7 @@ PLURAL: Final = "speechpools"
 CRD_FILE: Final = f"crds/{PLURAL}.{GROUP}.yaml"
 REFERENCE_FILE: Final = "docs/reference.md"
 
-_HEADER: Final = "# Made by `python -m speechpool_operator.crd --write` from the settings model: change that instead.\n"
+_HEADER: Final = "# Made by `make docs` from the settings model: change that instead.\n"
 
 
 def custom_resource_definition() -> dict[str, Any]:

@@ -13,7 +13,7 @@ _EFFECTS = {Effect.LIVE: "at once", Effect.REPLACE: "at once, by a new pool", Ef
 _HEAD = """\
 # SpeechPool reference
 
-<!-- Made by `python -m speechpool_operator.crd --write`: change the settings model instead. -->
+<!-- Made by `make docs` from the settings model: change that instead. -->
 
 Every field of the objects of kind `{kind}` ({group}/{version}, short name `{short}`).
 

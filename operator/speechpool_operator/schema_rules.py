@@ -1,7 +1,7 @@
 """Rules of a SpeechPool in CEL: what a schema's bounds cannot say, each with a message that says what to do.
 
 Two settings are related only where both are present in the object: what is absent comes from elsewhere, and the sidecar
-checks the whole.
+checks the whole. Messages with values in them need Kubernetes 1.30, the first that takes `format` in a new definition.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -120,7 +120,7 @@ def _expression_schema() -> dict[str, Any]:
                 "type": "array",
                 "maxItems": MAX_VALUES,
                 "x-kubernetes-list-type": "atomic",
-                "description": f"Values of the label, for In and NotIn. Values: 1 to {MAX_VALUES}.",
+                "description": f"Values of the label, for In and NotIn: 1 to {MAX_VALUES} of them.",
                 "items": _label_value_schema(),
             },
         },

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.cluster.apiserver import ApiError, ApiServer, running_api_server
+from tests.cluster.build import version
 from tests.cluster.speechpools import CRD_FILE, install_crd, manifest, try_create
 from tests.unit.control.bad_specs import BAD_SPECS, SELECTOR, pools, spec, stt, tts
 
@@ -216,6 +217,15 @@ def test_what_an_older_definition_let_in_is_still_served_and_read(tmp_path: Path
         dropped = {name for name, bad in BAD_SPECS.items() if any("unknown field" in part for part in bad.said)}
         lenient = {name for name, bad in BAD_SPECS.items() if not bad.read_path}
         assert silent <= dropped | lenient
+
+
+def test_an_older_api_server_takes_the_definition(tmp_path: Path):
+    """Three minor versions back, as far as this one can go: its CEL has no newer functions."""
+    major, minor = version().removeprefix("v").split(".")[:2]
+    older = f"kube={major}.{int(minor) - 3}"
+    with running_api_server(tmp_path, f"--emulated-version={older}", f"--min-compatibility-version={older}") as api:
+        install_crd(api)
+        assert "spec.warmSize" in refused(api, spec(warmSize=2, maxSize=1))
 
 
 # --- what users see --------------------------------------------------------------------------------------------------
