@@ -12,10 +12,21 @@ from speechpool.errors import (
     EngineUnavailable,
     SpeechError,
     Throttled,
+    WorkerDied,
 )
 from speechpool.service.speech_pools import Use
 
-__all__ = ["MAX_ATTEMPTS", "RETRIED", "STOP_SECONDS", "Attempts", "Patience", "is_broken", "stop", "within"]
+__all__ = [
+    "DEATH_SECONDS",
+    "MAX_ATTEMPTS",
+    "RETRIED",
+    "STOP_SECONDS",
+    "Attempts",
+    "Patience",
+    "is_broken",
+    "stop",
+    "within",
+]
 
 E = TypeVar("E")
 
@@ -25,6 +36,10 @@ one of another endpoint, for which the engine has had its reasons by then."""
 
 RETRIED = (EngineTimeout, EngineFailed, EngineUnavailable)
 """What another client may do better."""
+
+DEATH_SECONDS = 0.2
+"""Before the last client tries what two died of: whatever ended them may have ended the idle ones in the same moment,
+and of a process's end the loop learns only when the kernel has taken it down."""
 
 STOP_SECONDS = 1.0
 """How long an engine may take to stop speaking; it promises 50 ms. A client that takes longer is closed."""
@@ -40,8 +55,14 @@ class Attempts:
 
     def __init__(self) -> None:
         self.count = 0
+        self._deaths = 0
         self._tried_once: set[str] = set()
         self._throttled: tuple[str, Throttled] | None = None
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait before the next attempt."""
+        return DEATH_SECONDS if self._deaths == MAX_ATTEMPTS - 1 else 0.0
 
     def begin(self) -> None:
         """A client is to be acquired for another attempt."""
@@ -56,6 +77,7 @@ class Attempts:
             is_acquiring: Whether no client could even be acquired: that is tried twice, for a service that is down is
                 not met with a volley.
         """
+        self._deaths += isinstance(error, WorkerDied)
         if self.count >= MAX_ATTEMPTS or (is_acquiring and not self._is_first("acquiring")):
             return False
         if isinstance(error, RETRIED):

@@ -209,6 +209,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             if self._is_preparing or not (can_go_on and self._replay.is_whole):
                 raise
             self._context.metrics.retried(self._speech_pool.name, error)
+            await asyncio.sleep(attempts.pause_seconds)
             return False
         return True
 

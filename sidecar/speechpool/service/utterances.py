@@ -202,6 +202,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
             if self._clause_has_audio or not can_go_on:
                 raise
             self._context.metrics.retried(self._speech_pool.name, error)
+            await asyncio.sleep(self._attempts.pause_seconds)
             return False
         return True
 

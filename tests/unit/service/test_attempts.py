@@ -12,7 +12,7 @@ from speechpool.errors import (
     Throttled,
     WorkerDied,
 )
-from speechpool.service.deadlines import MAX_ATTEMPTS, Attempts, is_broken
+from speechpool.service.deadlines import DEATH_SECONDS, MAX_ATTEMPTS, Attempts, is_broken
 
 BUSY = Throttled("slow down", retry_after_seconds=2.0)
 
@@ -31,6 +31,23 @@ def test_what_another_client_may_do_better_is_tried_until_the_attempts_are_over(
         attempts.begin()
     assert not attempts.may_go_on(error)
     assert is_broken(error)
+
+
+def test_the_last_client_waits_until_the_loop_knows_who_died():
+    attempts = begun()
+    assert attempts.may_go_on(WorkerDied("one"))
+    assert attempts.pause_seconds == 0
+    attempts.begin()
+    assert attempts.may_go_on(WorkerDied("another"))
+    assert attempts.pause_seconds == DEATH_SECONDS
+
+
+def test_a_service_that_fails_is_not_waited_for():
+    attempts = begun()
+    for _ in range(MAX_ATTEMPTS - 1):
+        assert attempts.may_go_on(EngineTimeout("silent"))
+        assert attempts.pause_seconds == 0
+        attempts.begin()
 
 
 def test_refused_credentials_are_tried_once_more():
