@@ -14,15 +14,17 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 
+from speechpool.cli.following import make_stream
 from speechpool.cli.listeners import Listeners
 from speechpool.cli.signals import Signals
 from speechpool.cli.unix_socket import claim_socket
 from speechpool.config import ConfigStore, FileWatcher
+from speechpool.config.operator_stream import OperatorStream
 from speechpool.config.store import Outcome, Update
 from speechpool.errors import SettingsError
 from speechpool.logs import set_level
 from speechpool.service.service import SpeechService
-from speechpool.settings import Settings
+from speechpool.settings import Settings, Source
 from speechpool.speech.loading import load_engine
 
 __all__ = ["run_sidecar"]
@@ -53,8 +55,10 @@ async def run_sidecar(store: ConfigStore) -> int:
         claim = claim_socket(settings.socket, mode=settings.socket_mode, group=settings.socket_group)
         at_the_end.callback(claim.release)
         service = SpeechService(load_engine(settings.engine, settings.engine_options()), settings)
-        async with _opened(service, Listeners(service, store, claim.listener), store):
-            return await _serve(store, service, signals, started_at)
+        operator = make_stream(store, service)
+        _bind(store, service, operator)
+        async with _opened(service, Listeners(service, store, claim.listener), store, operator):
+            return await _serve(store, service, operator, signals, started_at)
 
 
 def _end_now(at_the_end: contextlib.ExitStack, signal_number: int) -> None:
@@ -63,11 +67,15 @@ def _end_now(at_the_end: contextlib.ExitStack, signal_number: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _opened(service: SpeechService, listeners: Listeners, store: ConfigStore) -> AsyncIterator[None]:
+async def _opened(
+    service: SpeechService, listeners: Listeners, store: ConfigStore, operator: OperatorStream | None
+) -> AsyncIterator[None]:
     """Everything that answers, for as long as the context is open."""
     limit_seconds = 0.0  # nobody waits where the start or a part failed
     try:
         await service.open()
+        if operator:
+            await operator.restore()  # before the pools are filled as the weaker sources say
         await listeners.open()
         yield
         limit_seconds = store.current.shutdown_timeout_seconds
@@ -82,19 +90,34 @@ async def _opened(service: SpeechService, listeners: Listeners, store: ConfigSto
         logger.info("sidecar stopped")
 
 
-async def _serve(store: ConfigStore, service: SpeechService, signals: Signals, started_at: float) -> int:
-    """Own the tasks until a signal comes; whichever of them fails ends all."""
+def _bind(store: ConfigStore, service: SpeechService, operator: OperatorStream | None) -> None:
+    """Let the service have each change of the settings, and tell of it."""
 
     async def apply(old: Settings, new: Settings) -> None:
         await service.apply(old, new)
         set_level(new.log_level)
 
-    def count(update: Update) -> None:
-        service.metrics.set_config_generation(str(update.source), update.generation)
+    def tell(update: Update) -> None:
+        generation = update.generation
+        if update.source is Source.OPERATOR:
+            generation = store.states[Source.OPERATOR].generation or 0  # its object's
+        service.metrics.set_config_generation(str(update.source), generation)
         if update.outcome is Outcome.REJECTED:
             service.metrics.config_error(str(update.source))
+        if operator:
+            operator.on_update(update)
 
-    store.bind(apply, count)
+    store.bind(apply, tell)
+
+
+async def _serve(
+    store: ConfigStore,
+    service: SpeechService,
+    operator: OperatorStream | None,
+    signals: Signals,
+    started_at: float,
+) -> int:
+    """Own the tasks until a signal comes; whichever of them fails ends all."""
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(_tell_when_ready(service, started_at), name="tell when ready")]
@@ -102,6 +125,8 @@ async def _serve(store: ConfigStore, service: SpeechService, signals: Signals, s
                 watcher = FileWatcher(store, path)
                 signals.on_hangup(watcher.reload)
                 running.append(tasks.create_task(watcher.run(), name="watch the settings file"))
+            if operator:
+                running.append(tasks.create_task(operator.run(), name="follow the operator"))
             await signals.wait_for_stop()
             for task in running:
                 task.cancel()

@@ -16,6 +16,7 @@ from speechpool.settings import (
     Change,
     Effect,
     Layer,
+    Origin,
     Resolved,
     Settings,
     Source,
@@ -72,7 +73,8 @@ class SourceState:
         ok: Whether its latest content is in force (or waits for a restart).
         problems: Why not.
         since: When `present`, `ok` or `problems` changed last, UTC.
-        location: The file's path, where there is one.
+        location: The file's path or the object's name, where there is one.
+        uid: The object's in force, where there is one.
         digest: Of its content in force.
         generation: Its own count of changes in force, where it has one.
         rejected_total: How many of its contents were refused since the start.
@@ -84,6 +86,7 @@ class SourceState:
     problems: tuple[str, ...] = ()
     since: datetime
     location: str = ""
+    uid: str = ""
     digest: str = ""
     generation: int | None = None
     rejected_total: int = 0
@@ -97,6 +100,7 @@ class SourceState:
             "problems": list(self.problems),
             "since": self.since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "location": self.location or None,
+            "uid": self.uid or None,
             "hash": self.digest or None,
             "generation": self.generation,
             "rejectedTotal": self.rejected_total,
@@ -129,6 +133,7 @@ class ConfigStore:
         self._turn = asyncio.Lock()
         self._apply: Apply | None = None
         self._on_update: Callable[[Update], None] | None = None
+        self._links: dict[Source, Callable[[], Mapping[str, Any]]] = {}
 
     @property
     def current(self) -> Settings:
@@ -177,6 +182,16 @@ class ConfigStore:
         self._apply = apply
         self._on_update = on_update
 
+    def link(self, source: Source, describe: Callable[[], Mapping[str, Any]]) -> None:
+        """Tell with a source how it is reached; it is told of even while it sets nothing.
+
+        Args:
+            source: Which.
+            describe: Makes what `describe()` shows as its `connection`, of JSON types.
+        """
+        self._links[source] = describe
+        self._states.setdefault(source, replace(_state_of(Layer(source=source)), present=False))
+
     async def update(self, layer: Layer) -> Update:
         """Put a new layer of a source in place of its old one, and apply what changes; never raises for its content."""
         return await self._in_turn(layer, present=True)
@@ -197,14 +212,22 @@ class ConfigStore:
             "generation": self.generation,
             "hash": self.hash,
             "settings": self.current.shown(),
-            "provenance": {
-                path: {"source": str(origin.source), "name": origin.name or None}
-                for path, origin in sorted(self._running.provenance.items())
-            },
-            "sources": [self._states[source].to_dict() for source in Source if source in self._states],
+            "provenance": {path: self._described(origin) for path, origin in sorted(self._running.provenance.items())},
+            "sources": [self._source(source) for source in Source if source in self._states],
             "pendingRestart": [{"path": one.path, "running": one.old, "wanted": one.new} for one in self._pending],
             "warnings": list(self.warnings),
         }
+
+    def _described(self, origin: Origin) -> dict[str, Any]:
+        fields = {"source": str(origin.source), "name": origin.name or None}
+        layer = self._layers.get(origin.source)
+        if layer is None or not layer.uid:
+            return fields
+        return {**fields, "object": layer.location, "uid": layer.uid, "generation": layer.generation}
+
+    def _source(self, source: Source) -> dict[str, Any]:
+        link = self._links.get(source)
+        return self._states[source].to_dict() | ({"connection": dict(link())} if link else {})
 
     async def _in_turn(self, layer: Layer, *, present: bool) -> Update:
         ticket = self._newest[layer.source] = object()
@@ -299,6 +322,7 @@ def _state_of(layer: Layer) -> SourceState:
         source=layer.source,
         since=datetime.now(UTC),
         location=layer.location,
+        uid=layer.uid,
         digest=layer.digest,
         generation=layer.generation,
     )

@@ -66,7 +66,8 @@ class Layer:
         source: Where it comes from.
         values: By Python name: settings of the sidecar, and those of every pool.
         pools: Which pools there are, and what is set for each; None where the source does not say.
-        location: The file's path, where there is one.
+        location: The file's path or the object's name, where there is one.
+        uid: The object's, where there is one.
         digest: Tells two contents of the source apart.
         generation: The source's own count of its changes, where it has one.
         warnings: What is suspicious but not wrong, for people.
@@ -76,6 +77,7 @@ class Layer:
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a key
     pools: tuple[PoolEntry, ...] | None = None
     location: str = ""
+    uid: str = ""
     digest: str = ""
     generation: int | None = None
     warnings: tuple[str, ...] = ()

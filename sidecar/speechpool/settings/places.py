@@ -14,7 +14,7 @@ OFF = "off"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A TCP address to listen at; port 0 takes a free one."""
+    """A TCP address; to listen at port 0 takes a free one."""
 
     host: str
     port: int
@@ -96,25 +96,29 @@ _HOST = r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]
 
 @dataclass(frozen=True, slots=True)
 class HostPort(Kind[Address | None]):
-    """An address to listen at, or off.
+    """An address to listen at or to connect to, or off.
 
     Args:
         loopback: Whether only this machine may reach it.
+        remote: Whether it is connected to, so that it needs a port of its own.
     """
 
     loopback: bool = False
+    remote: bool = False
 
     @property
     def expected(self) -> str:
         if self.loopback:
             return "a loopback address as 127.0.0.1:8080, [::1]:8080 or localhost:8080 (port 0 to 65535), or off"
+        if self.remote:
+            return "host:port, as speechpool-operator.speechpool.svc:8443 (port 1 to 65535), or off"
         return "host:port, as 0.0.0.0:9090, [::]:9090 or 127.0.0.1:9090 (port 0 to 65535), or off"
 
     def of_text(self, text: str) -> Address | None:
         if text.lower() == OFF:
             return None
         match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([^:\[\]\s]{1,253})):([0-9]{1,5})", text)
-        if not match or int(match[3]) > 65535:
+        if not match or not self.remote <= int(match[3]) <= 65535:
             raise Refused
         return Address(self._host(match[1], match[2]), int(match[3]))
 

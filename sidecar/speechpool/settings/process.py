@@ -1,14 +1,14 @@
 # ruff: noqa: RUF009 -- knob() is dataclasses.field() with the settings table's columns; it makes no shared value
 """The settings of the whole sidecar: every knob, its names, bounds, default and meaning."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from speechpool.settings.engines import EngineSettings
 from speechpool.settings.kinds import Choice, Integer, Number, Secret, Text
 from speechpool.settings.knobs import Effect, Knob, PoolKind, knob, knobs_of
 from speechpool.settings.lexicon import LexiconEntries, LexiconEntry
-from speechpool.settings.lists import LANGUAGE_PATTERN, MAX_LANGUAGE_CHARACTERS, EngineOptions, Origins
+from speechpool.settings.lists import LANGUAGE_PATTERN, MAX_LANGUAGE_CHARACTERS, Origins
 from speechpool.settings.places import Address, FileMode, FilePath, GroupName, HostPort
 from speechpool.settings.pool import PoolSettings, default_pool
 
@@ -20,78 +20,16 @@ MAX_POOLS = 16
 HIDDEN = "(set)"
 """What is shown in place of a key or a token."""
 
+OPERATOR_FILES = "/var/run/secrets/speechpool.dev"
+"""Where a pod has what its sidecar needs to reach the operator."""
+
 KIB = 1024
 MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(EngineSettings):
     """Everything that can be set, resolved and checked. Each field's meaning is its knob's `doc`."""
-
-    engine: str = knob(
-        key="engine",
-        env="SPEECHPOOL_ENGINE",
-        kind=Text("an engine's name, as local or azure (1 to 32 of a-z, 0-9, _ and -)", r"[a-z][a-z0-9_-]{0,31}", 32),
-        default="local",
-        effect=Effect.RESTART,
-        doc="The speech engine.",
-        default_doc="azure where its place and credentials are set, else local",
-    )
-    engines: Mapping[str, Mapping[str, Any]] = knob(
-        key="engines",
-        kind=EngineOptions(),
-        default={},
-        effect=Effect.RESTART,
-        doc="Options of each engine, by its name; the engine judges them.",
-    )
-    azure_speech_key: str | None = knob(
-        key="azureSpeechKey",
-        env="AZURE_SPEECH_KEY",
-        kind=Secret(8, 512),
-        default=None,
-        effect=Effect.RESTART,
-        in_file=False,
-        secret=True,
-        doc="Key of the Azure Speech resource.",
-    )
-    azure_speech_key_file: str | None = knob(
-        key="azureSpeechKeyFile",
-        env="AZURE_SPEECH_KEY_FILE",
-        kind=FilePath(),
-        default=None,
-        effect=Effect.RESTART,
-        in_file=False,
-        doc="File that holds the key, in place of the variable; watched, and a new key is used when it changes.",
-    )
-    azure_speech_resource_id: str | None = knob(
-        key="azureSpeechResourceId",
-        env="AZURE_SPEECH_RESOURCE_ID",
-        kind=Text(
-            "the resource's id in Azure, as /subscriptions/…/accounts/… (at most 512 characters)", r"/[!-~]{1,511}", 512
-        ),
-        default=None,
-        effect=Effect.RESTART,
-        in_file=False,
-        doc="Azure Speech resource that is used with Microsoft Entra ID, in place of a key.",
-    )
-    azure_speech_region: str | None = knob(
-        key="azureSpeechRegion",
-        env="AZURE_SPEECH_REGION",
-        kind=Text("the name of an Azure region, as westeurope", r"[a-z][a-z0-9]{1,49}", 50),
-        default=None,
-        effect=Effect.RESTART,
-        in_file=False,
-        doc="Region of the Azure Speech resource.",
-    )
-    azure_speech_endpoint: str | None = knob(
-        key="azureSpeechEndpoint",
-        env="AZURE_SPEECH_ENDPOINT",
-        kind=Text("a URL that starts with https://, wss://, http:// or ws://", r"(https?|wss?)://[^\s@?#]{1,500}", 508),
-        default=None,
-        effect=Effect.RESTART,
-        in_file=False,
-        doc="Endpoint of the Azure Speech resource or container, in place of a region.",
-    )
 
     socket: str | None = knob(
         key="socket",
@@ -169,6 +107,39 @@ class Settings:
         effect=Effect.RESTART,
         in_file=False,
         doc="Settings file in YAML; watched, and applied when it changes.",
+    )
+    operator: Address | None = knob(
+        key="operator",
+        env="SPEECHPOOL_OPERATOR",
+        kind=HostPort(remote=True),
+        default=None,
+        effect=Effect.RESTART,
+        doc="Address of the operator that brings settings; its certificate must be for this host.",
+    )
+    operator_ca_file: str = knob(
+        key="operatorCaFile",
+        env="SPEECHPOOL_OPERATOR_CA_FILE",
+        kind=FilePath(),
+        default=f"{OPERATOR_FILES}/ca",
+        effect=Effect.RESTART,
+        doc="File with the certificates of who may vouch for the operator, or a directory whose *.crt and *.pem are "
+        "such files; read anew for each connection.",
+    )
+    operator_token_file: str = knob(
+        key="operatorTokenFile",
+        env="SPEECHPOOL_OPERATOR_TOKEN_FILE",
+        kind=FilePath(),
+        default=f"{OPERATOR_FILES}/token",
+        effect=Effect.RESTART,
+        doc="File with the bearer token that tells the operator who asks; read anew for each connection.",
+    )
+    state_directory: str | None = knob(
+        key="stateDirectory",
+        env="SPEECHPOOL_STATE_DIR",
+        kind=FilePath(),
+        default=None,
+        effect=Effect.RESTART,
+        doc="Directory that outlives a restart of the sidecar, where the operator's last good settings are kept.",
     )
     log_level: str = knob(
         key="logLevel",

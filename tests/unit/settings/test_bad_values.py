@@ -189,6 +189,7 @@ TEXTS = [
     ("SPEECH_POOL_SESSION_AWARENESS", "session_awareness", ["2", "maybe", "tru", "-"]),
     ("SPEECHPOOL_SOCKET_MODE", "socket_mode", ["rw", "0999", "9", "0o660", "-660"]),
     ("SPEECHPOOL_LISTEN", "listen", ["*:80", "0.0.0.0:80", "localhost", "127.0.0.1:http", "[::1:80"]),
+    ("SPEECHPOOL_OPERATOR", "operator", ["operator", "operator:0", "operator:65536", "https://operator:8443", ":8443"]),
     ("SPEECHPOOL_ENGINE", "engine", ["Azure", "a b", "-x"]),
     ("SPEECHPOOL_LOG_LEVEL", "log_level", ["trace", "10"]),
     ("AZURE_SPEECH_REGION", "azure_speech_region", ["West Europe", "x"]),

@@ -44,6 +44,10 @@ SPECIAL = {
     "listen_token_file": st.none() | st.just("/run/token"),
     "listen_allowed_origins": st.lists(st.sampled_from(["http://a", "https://b:1"]), unique=True).map(tuple),
     "telemetry_address": st.none() | st.builds(Address, st.sampled_from(["::1", "0.0.0.0"]), st.integers(0, 65535)),
+    "operator": st.none() | st.builds(Address, st.sampled_from(["operator.ns.svc", "::1"]), st.integers(1, 65535)),
+    "operator_ca_file": st.just("/run/ca"),
+    "operator_token_file": st.just("/run/token"),
+    "state_directory": st.none() | st.just("/var/lib/speechpool"),
     "default_voice": st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=128),
     "default_language": TAGS,
     "lexicon": st.lists(
