@@ -8,6 +8,7 @@ __all__ = [
     "LABEL_KEY",
     "LABEL_VALUE",
     "MAX_KEY_CHARACTERS",
+    "MAX_PREFIX_CHARACTERS",
     "MAX_TERMS",
     "MAX_VALUES",
     "MAX_VALUE_CHARACTERS",
@@ -24,6 +25,9 @@ MAX_VALUES: Final = 32
 MAX_KEY_CHARACTERS: Final = 317
 """A DNS name of 253, a slash, and a name of 63 (Kubernetes, "Labels and Selectors")."""
 
+MAX_PREFIX_CHARACTERS: Final = 253
+"""Longest DNS name before the slash of a label's name (there too)."""
+
 MAX_VALUE_CHARACTERS: Final = 63
 """Longest value of a label (there too)."""
 
@@ -35,7 +39,7 @@ LABEL_KEY: Final = (
     r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 )
 
-_A_KEY = "a label's name, as app or example.com/app"
+_A_KEY = "a label's name, as app or example.com/app: at most 63 characters, after a DNS name of at most 253"
 _A_VALUE = "at most 63 of letters, digits, -, _ and ., with a letter or digit at both ends"
 
 
@@ -58,7 +62,7 @@ def selector_schema() -> dict[str, Any]:
 
 def _labels_schema() -> dict[str, Any]:
     keys = Rule(
-        f"self.all(key, size(key) <= {MAX_KEY_CHARACTERS} && key.matches(r'^({LABEL_KEY})$'))",
+        f"self.all(key, size(key) <= {MAX_KEY_CHARACTERS} && {_is_key('key')})",
         f"must have keys that are each {_A_KEY}",
     )
     return {
@@ -68,6 +72,10 @@ def _labels_schema() -> dict[str, Any]:
         "additionalProperties": _label_value_schema(),
         "x-kubernetes-validations": rules_of([keys]),
     }
+
+
+def _is_key(name: str) -> str:
+    return f"{name}.indexOf('/') <= {MAX_PREFIX_CHARACTERS} && {name}.matches(r'^({LABEL_KEY})$')"
 
 
 def _label_value_schema() -> dict[str, Any]:
@@ -109,7 +117,7 @@ def _expression_schema() -> dict[str, Any]:
                 "minLength": 1,
                 "maxLength": MAX_KEY_CHARACTERS,
                 "description": "The label's name.",
-                "x-kubernetes-validations": rules_of([Rule(f"self.matches(r'^({LABEL_KEY})$')", f"must be {_A_KEY}")]),
+                "x-kubernetes-validations": rules_of([Rule(_is_key("self"), f"must be {_A_KEY}")]),
             },
             "operator": {
                 "type": "string",

@@ -73,7 +73,7 @@ def read(manifest: object) -> Spec:
     said = Spec(selector=selector, priority=priority, scope=scope, problems=told)
     if told or not layer:
         return said
-    return replace(said, layer=_placed(layer, manifest), settings=_written(layer))
+    return replace(said, layer=layer, settings=_written(layer))
 
 
 def _bounded(problems: list[str]) -> tuple[str, ...]:
@@ -107,16 +107,6 @@ def _layer(tree: Mapping[str, Any]) -> tuple[Layer | None, list[str]]:
     except SettingsError as error:
         return None, [f"spec.{one}" for one in error.problems]
     return layer, list(_relation_problems(layer))
-
-
-def _placed(layer: Layer, manifest: object) -> Layer:
-    """The layer with the object's name and generation."""
-    metadata = manifest.get("metadata") if isinstance(manifest, Mapping) else None
-    if not isinstance(metadata, Mapping):
-        return layer
-    generation = metadata.get("generation")
-    location = "/".join(one for one in (metadata.get("namespace"), metadata.get("name")) if isinstance(one, str))
-    return replace(layer, location=location, generation=generation if isinstance(generation, int) else None)
 
 
 def _written(layer: Layer) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from speechpool_operator.schema_selector import (
     LABEL_KEY,
     LABEL_VALUE,
     MAX_KEY_CHARACTERS,
+    MAX_PREFIX_CHARACTERS,
     MAX_TERMS,
     MAX_VALUE_CHARACTERS,
     MAX_VALUES,
@@ -152,7 +153,9 @@ _A_VALUE = f"at most {MAX_VALUE_CHARACTERS} of letters, digits, -, _ and ., with
 
 
 def _is_key(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_KEY_CHARACTERS and bool(re.fullmatch(LABEL_KEY, value))
+    if not isinstance(value, str) or len(value) > MAX_KEY_CHARACTERS or value.find("/") > MAX_PREFIX_CHARACTERS:
+        return False
+    return bool(re.fullmatch(LABEL_KEY, value))
 
 
 def _is_value(value: object) -> bool:

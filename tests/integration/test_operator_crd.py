@@ -149,6 +149,15 @@ def test_the_largest_object_is_within_the_cost_budget_and_kept(pools_api: ApiSer
     sidecar_runs(tree)
 
 
+def test_two_who_apply_own_a_pool_each(pools_api: ApiServer):
+    path = COLLECTION.format(pools_api.namespace()) + "/voice?fieldManager={}"
+    for name in ("a", "b"):
+        body = manifest(pools(tts(name, warmSize=2)))
+        pools_api.request("PATCH", path.format(name), body, content_type="application/apply-patch+yaml")
+    held = pools_api.request("GET", path.format("a"))
+    assert [one["name"] for one in held["spec"]["pools"]] == ["a", "b"]
+
+
 # --- the API server and the reader are one mind ----------------------------------------------------------------------
 
 SIZES = st.sampled_from([-1, 0, 1, 2, 3, 1000, 1001, 2.5, "3", True])

@@ -87,6 +87,13 @@ BAD_SPECS = {
     "label's name empty": BadSpec(labels(**{"": "x"}), ["spec.selector.matchLabels", "must have keys"]),
     "label's name with two slashes": BadSpec(labels(**{"a/b/c": "x"}), ["spec.selector.matchLabels", "must have keys"]),
     "label's name too long": BadSpec(labels(**{"x" * 64: "x"}), ["spec.selector.matchLabels", "must have keys"]),
+    "label's domain too long": BadSpec(
+        labels(**{"x" * 254 + "/app": "x"}), ["spec.selector.matchLabels", "a DNS name of at most 253"]
+    ),
+    "label's domain in capitals": BadSpec(
+        expression(key="Example.com/app", operator="Exists"),
+        ["spec.selector.matchExpressions[0].key", "must be a label's name"],
+    ),
     "label's name with an emoji": BadSpec(labels(**{"app🎧": "x"}), ["spec.selector.matchLabels", "must have keys"]),
     "too many labels": BadSpec(
         labels(**{f"l{number}": "x" for number in range(17)}),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.control.bad_specs import BAD_SPECS, SELECTOR, pools, spec, stt, tts
 
+from speechpool.errors import SettingsError
 from speechpool.settings import PoolKind, Source, read_tree
 from speechpool_operator.spec import MAX_PROBLEMS, Scope, read
 
@@ -42,7 +43,7 @@ LIKE_A_SPEC = st.recursive(
 
 
 def read_spec(tree):
-    return read({"metadata": {"name": "voice", "namespace": "calls", "generation": 7}, "spec": tree})
+    return read({"metadata": {"name": "voice"}, "spec": tree})
 
 
 @pytest.mark.parametrize("name", [name for name, bad in BAD_SPECS.items() if bad.read_path])
@@ -90,12 +91,11 @@ def test_a_minimal_object_sets_nothing():
     assert (said.layer.values, said.layer.pools) == ({}, None)
 
 
-def test_an_object_is_a_layer_with_its_name_and_generation():
+def test_an_object_is_a_layer():
     tree = spec(warmSize=3, maxIdleSeconds=0, priority=10, scope="Cluster", pools=[tts("out", warmSize=4), stt("in")])
     said = read_spec(tree)
     assert said.problems == ()
     assert (said.priority, said.scope) == (10, Scope.CLUSTER)
-    assert (said.layer.location, said.layer.generation) == ("calls/voice", 7)
     assert said.layer.values == {"warm_pool_size": 3, "max_idle_sec": None}
     assert [(one.name, one.kind, one.values) for one in said.layer.pools] == [
         ("out", PoolKind.TEXT_TO_SPEECH, {"warm_pool_size": 4}),
@@ -147,6 +147,13 @@ def test_endless_problems_are_counted():
     said = read_spec(spec(**{f"unknown{number}": 1 for number in range(100)}))
     assert len(said.problems) == MAX_PROBLEMS
     assert said.problems[-1] == "spec has 81 more problems."
+
+
+def test_names_that_were_meant_are_looked_for_in_the_first_problems_only():
+    with pytest.raises(SettingsError) as error:
+        read_tree({f"warmSize{number}": 1 for number in range(100)}, source=Source.OPERATOR)
+    assert sum("Did you mean warmSize?" in one for one in error.value.problems) == 20
+    assert len(error.value.problems) == 100
 
 
 def test_a_problem_of_one_field_does_not_hide_whom_the_object_is_for():
