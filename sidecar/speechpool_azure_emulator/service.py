@@ -77,7 +77,10 @@ class Service:
             max_msg_size=_MAX_MESSAGE_BYTES,
             timeout=_GOODBYE_SECONDS,
         )
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ConnectionResetError:  # the client went while its upgrade took its time
+            return web.Response(status=408)
         await self._serve(ws, request, kind, asked_at)
         return ws
 

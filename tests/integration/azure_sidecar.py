@@ -1,0 +1,122 @@
+"""What the tests of the sidecar with Azure share: the real process, whose Azure is an emulator in a thread of the test."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, eventually, running_sidecar
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, unix_connect
+
+__all__ = ["KEY", "TEXT", "Talk", "ask", "azure_sidecar", "footprint", "in_order", "speech_pool", "talking"]
+
+KEY = "0123456789abcdef0123456789abcdef"
+TEXT = "Hello there, my good friend."
+LAST = {"completed", "canceled", "error"}
+
+
+def speech_pool(name: str = "tts", **settings: Any) -> dict[str, Any]:
+    """One pool of the settings file."""
+    return {"name": name, "kind": "TextToSpeech", **settings}
+
+
+@contextlib.contextmanager
+def azure_sidecar(
+    directory: Path,
+    url: str,
+    *pools: Mapping[str, Any],
+    env: Mapping[str, str] | None = None,
+    ready: bool = True,
+    **config: Any,
+) -> Iterator[Sidecar]:
+    """A sidecar whose Azure is at `url`; `config` is more of its settings file."""
+    variables = {"SPEECHPOOL_ENGINE": "azure", "AZURE_SPEECH_ENDPOINT": url, **(env or {"AZURE_SPEECH_KEY": KEY})}
+    settings = {**config, **({"pools": list(pools)} if pools else {})}
+    with running_sidecar(directory, env=variables, config=settings, ready=ready) as sidecar:
+        yield sidecar
+
+
+def ask(sidecar: Sidecar, text: str = TEXT, **fields: Any) -> httpx.Response:
+    """One utterance over HTTP, as raw PCM where nothing else is said, with its whole body."""
+    body = {"input": text, "response_format": "pcm", **fields}
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
+        return client.post("http://speechpool/v1/audio/speech", json=body)
+
+
+def in_order(sidecar: Sidecar) -> None:
+    """Wait until it is ready, and every pool warm and idle."""
+    eventually(lambda: _get(sidecar, "/readyz")[0] == 200)
+    sidecar.settled()
+
+
+def _get(sidecar: Sidecar, path: str) -> tuple[int, Any]:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
+        reply = client.get(f"http://speechpool{path}")
+    return reply.status_code, reply.json()
+
+
+def footprint(sidecar: Sidecar) -> dict[str, int]:
+    """Threads, sockets and file descriptors of the process."""
+    links = [_link(path) for path in Path(f"/proc/{sidecar.pid}/fd").iterdir()]
+    return {
+        "threads": len(list(Path(f"/proc/{sidecar.pid}/task").iterdir())),
+        "sockets": sum(link.startswith("socket:") for link in links),
+        "descriptors": len(links),
+    }
+
+
+def _link(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return str(path.readlink())
+    return ""
+
+
+class Talk:
+    """The client's side of one of the two WebSockets."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.socket.send(json.dumps({"type": kind, **fields}))
+
+    def receive(self) -> dict[str, Any] | bytes:
+        message = self.socket.recv(PATIENCE_SECONDS)
+        return message if isinstance(message, bytes) else json.loads(message)
+
+    def event(self, kind: str) -> dict[str, Any]:
+        """The next event of a kind; what comes before it is dropped."""
+        while True:
+            message = self.receive()
+            if isinstance(message, dict) and message["type"] == kind:
+                return message
+
+    def utterance(self) -> tuple[list[dict[str, Any]], bytes]:
+        """The events and the audio of one utterance to its end."""
+        events: list[dict[str, Any]] = []
+        audio = b""
+        while not events or events[-1]["type"] not in LAST:
+            message = self.receive()
+            if isinstance(message, bytes):
+                audio += message
+            else:
+                events.append(message)
+        return events, audio
+
+    def rest(self) -> list[dict[str, Any]]:
+        """Every event until the server closes."""
+        events = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                events.append(self.receive())
+        return [event for event in events if isinstance(event, dict)]
+
+
+@contextlib.contextmanager
+def talking(sidecar: Sidecar, path: str = "/v1/speech/stream") -> Iterator[Talk]:
+    """A WebSocket of the sidecar."""
+    with unix_connect(str(sidecar.socket), f"ws://speechpool{path}", max_size=None) as socket:
+        yield Talk(socket)

@@ -1,0 +1,164 @@
+"""Whether warm is warm, over the sidecar's own socket: on which connection an utterance rode, the emulator says."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.integration.azure_sidecar import TEXT, ask, azure_sidecar, in_order, speech_pool, talking
+from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar
+
+from speechpool_azure_emulator import RunningEmulator, marks_in, running_emulator
+
+FIRST, SECOND = "a" * 32, "b" * 32
+WARM = 3
+LONG = "One moment, please, while I look that up for you. " * 20
+
+
+@dataclass
+class Place:
+    """A sidecar with its Azure, and the file of its key."""
+
+    sidecar: Sidecar
+    azure: RunningEmulator
+    key: Path
+
+    def configure(self, **tts: Any) -> None:
+        """Change the pool of voices while it runs."""
+        self.sidecar.write_config({"pools": [speech_pool(warmSize=WARM, **tts), speech_pool("cold", warmSize=0)]})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    directory = tmp_path_factory.mktemp("azure")
+    key = directory / "key"
+    key.write_text(FIRST)
+    pools = (speech_pool(warmSize=WARM), speech_pool("cold", warmSize=0))
+    with (
+        running_emulator(upgrade_seconds=0.15, first_chunk_seconds=0.05, keys={"1": FIRST, "2": SECOND}) as azure,
+        azure_sidecar(directory, azure.url, *pools, env={"AZURE_SPEECH_KEY_FILE": str(key)}) as sidecar,
+    ):
+        yield Place(sidecar, azure, key)
+
+
+@pytest.fixture(autouse=True)
+def rested(place: Place) -> None:
+    """Each test begins with every client idle."""
+    in_order(place.sidecar)
+
+
+def rode_on(place: Place, asked_at: float, reply: httpx.Response) -> str:
+    """On which connection the last utterance rode: one opened "before" it was asked for, or "after"."""
+    last = place.azure.utterances[-1]
+    assert reply.status_code == 200
+    assert marks_in(reply.content) == {last.mark}
+    return "before" if last.connection.opened_at < asked_at else "after"
+
+
+def served(place: Place, **fields: Any) -> tuple[str, str]:
+    """The tier that the header tells, and when the connection was opened."""
+    asked_at = time.monotonic()
+    reply = ask(place.sidecar, **fields)
+    return reply.headers["x-speechpool-tier"], rode_on(place, asked_at, reply)
+
+
+def test_cold_says_so(place: Place) -> None:
+    assert served(place, pool="cold") == ("cold", "after")
+
+
+def test_one_caller_after_another_makes_no_new_connection(place: Place) -> None:
+    assert served(place) == ("warm", "before")  # a client in its place is made while it is in use, once for all
+    in_order(place.sidecar)
+    upgrades = place.azure.counts.upgrades
+
+    assert {served(place) for _ in range(10)} == {("warm", "before")}
+
+    assert place.azure.counts.upgrades == upgrades
+
+
+def test_warm_callers_at_once_have_a_connection_each(place: Place) -> None:
+    asked_at = time.monotonic()
+    with talking(place.sidecar) as one, talking(place.sidecar) as two, talking(place.sidecar) as three:
+        for talk in (one, two, three):
+            talk.send("speak", input=TEXT)
+        ends = [talk.utterance()[0][-1] for talk in (one, two, three)]
+
+    rode = [utterance.connection for utterance in list(place.azure.utterances)[-WARM:]]
+    assert {(end["type"], end["tier"], end["warm_miss"], end["connect_ms"]) for end in ends} == {
+        ("completed", "warm", False, 0.0)
+    }
+    assert all(connection.opened_at < asked_at for connection in rode)
+    assert len({connection.number for connection in rode}) == WARM
+
+
+def test_a_session_keeps_its_connection(place: Place) -> None:
+    upgrades = place.azure.counts.upgrades
+    assert served(place, session_id="caller") == ("warm", "before")
+
+    assert {served(place, session_id="caller") for _ in range(3)} == {("dedicated", "before")}
+
+    rode = {utterance.connection.number for utterance in list(place.azure.utterances)[-4:]}
+    assert len(rode) == 1
+    place.sidecar.client.delete_session("caller")
+    in_order(place.sidecar)
+    assert place.azure.counts.upgrades <= upgrades + 1  # of the one that took the session's place in stock
+
+
+def test_after_a_barge_in_the_connection_is_the_same(place: Place) -> None:
+    place.azure.configure(pace=1.0)
+    with talking(place.sidecar) as talk:
+        talk.send("config", session_id="barge")
+        talk.send("speak", input=LONG)
+        talk.event("first_audio")
+        interrupted = place.azure.utterances[-1].connection
+        talk.send("cancel")
+        talk.event("canceled")
+        place.azure.configure(pace=0)
+        asked_at = time.monotonic()
+        talk.send("speak", input=TEXT)
+        events, audio = talk.utterance()
+        last = place.azure.utterances[-1]
+    place.sidecar.client.delete_session("barge")
+
+    assert (events[-1]["tier"], events[-1]["warm_miss"]) == ("dedicated", False)
+    assert last.connection is interrupted
+    assert last.connection.opened_at < asked_at
+    assert marks_in(audio) == {last.mark}
+
+
+def test_generations_of_clients_pass_and_no_request_pays_for_it(place: Place) -> None:
+    upgrades = place.azure.counts.upgrades
+    place.configure(maxLifetimeSeconds=1)
+
+    seen = []
+    while place.azure.counts.upgrades < upgrades + 3 * WARM:
+        seen.append(served(place))
+
+    assert set(seen) == {("warm", "before")}
+    assert {each.closed_by for each in place.azure.connections if not each.is_open} == {"client"}
+    place.configure()
+
+
+def test_after_a_new_key_every_connection_is_new_and_open_before_it_is_needed(place: Place) -> None:
+    place.key.write_text(SECOND)
+    place.azure.wait_for(lambda: open_with(place, "key:2") >= WARM and not open_with(place, "key:1"), seconds=30)
+    in_order(place.sidecar)
+
+    assert served(place) == ("warm", "before")
+    assert place.azure.utterances[-1].connection.credential == "key:2"
+
+
+def open_with(place: Place, credential: str) -> int:
+    return sum(each.credential == credential and each.is_open for each in place.azure.connections)
+
+
+def test_a_connection_that_was_lost_while_idle_is_replaced_before_anybody_asks(place: Place) -> None:
+    upgrades = place.azure.counts.upgrades
+    place.azure.restart()
+    place.azure.wait_for(lambda: place.azure.counts.upgrades >= upgrades + WARM, seconds=PATIENCE_SECONDS)
+    in_order(place.sidecar)
+
+    assert served(place) == ("warm", "before")
