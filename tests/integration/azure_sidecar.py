@@ -1,4 +1,4 @@
-"""What the tests of the sidecar with Azure share: the real process, whose Azure is an emulator in a thread of the test."""
+"""What the tests of the sidecar with Azure share: the real process, its Azure an emulator in a thread of the test."""
 
 import contextlib
 import json
