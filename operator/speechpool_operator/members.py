@@ -92,6 +92,7 @@ def counted(member: Member, pool: SpeechPool) -> Counted:
     return Counted(
         pod=shown,
         connected=True,
+        heard=True,
         silent=silent,
         synced=synced,
         error=state.error if refused else None,

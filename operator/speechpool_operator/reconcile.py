@@ -130,7 +130,7 @@ def _is_settling(entry: Entry) -> bool:
     It would only tell that they were away, and soon that they are not.
     """
     is_told = entry.status.get("observedGeneration") == entry.pool.generation
-    return is_told and entry.tally.connected < entry.tally.matched
+    return is_told and entry.tally.heard < entry.tally.matched
 
 
 def _first(entry: Entry, uids: dict[str, None]) -> str:

@@ -16,6 +16,7 @@ class Counted:
     Args:
         pod: Its pod, as people are told: with the namespace where that is another than the object's.
         connected: Whether it has a stream.
+        heard: Whether it has said on it how it is.
         synced: Whether it runs the object's present generation.
         error: Why it refused that generation; None where it did not.
         warming: Whether a pool of it has not reached its warm size, or cannot serve.
@@ -27,6 +28,7 @@ class Counted:
 
     pod: str
     connected: bool = False
+    heard: bool = False
     synced: bool = False
     error: str | None = None
     warming: bool = False
@@ -43,6 +45,7 @@ class Tally:
     Args:
         counted: What each sidecar adds, by its pod's uid.
         connected: Sidecars with a stream.
+        heard: Those that have said on it how they are.
         synced: Sidecars that run the present generation.
         warming: Connected sidecars with a pool below its warm size.
         warm: Clients that are warm.
@@ -55,6 +58,7 @@ class Tally:
 
     counted: dict[str, Counted] = field(default_factory=dict)
     connected: int = 0
+    heard: int = 0
     synced: int = 0
     warming: int = 0
     warm: int = 0
@@ -99,6 +103,7 @@ class Tally:
 
     def _add(self, one: Counted, sign: int) -> None:
         self.connected += sign * one.connected
+        self.heard += sign * one.heard
         self.synced += sign * one.synced
         self.warming += sign * one.warming
         self.warm += sign * one.warm

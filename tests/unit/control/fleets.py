@@ -79,7 +79,10 @@ def rejected(message: NewSettings, error="no", *, running: Revision | None = Non
 
 
 class World:
-    """A fleet, and what its plans made of the world: what each sidecar was sent, and each object's status."""
+    """A fleet, and what its plans made of the world: what each sidecar was sent, and each object's status.
+
+    With `known`, its operator has run for an hour.
+    """
 
     def __init__(self, *, known=True) -> None:
         self.now = 1000.0
@@ -90,6 +93,7 @@ class World:
         if known:
             self.fleet.keep_pools([])
             self.fleet.keep_pods([])
+            self.now += 3600
 
     def plan(self):
         made = plan(self.fleet)
