@@ -19,7 +19,7 @@ from aiohttp import web
 
 from speechpool.settings.wire import MAX_SIDECAR_MESSAGE_BYTES, PATH, SUBPROTOCOL, Hello, State
 from speechpool_operator.identity import IdentityRefused, IdentityUnknown, PodIdentity, bearer
-from speechpool_operator.listener import Listener
+from speechpool_operator.listener import Connection, Listener
 from speechpool_operator.streams import Cell, Ended, Ending, Limits, Stream, Texts
 
 __all__ = ["ConfigServer", "Fleet"]
@@ -43,7 +43,7 @@ class Fleet(Protocol):
         """This stream ended; another of the same pod may be there already."""
 
 
-class _Connection(web.RequestHandler):
+class _Connection(web.RequestHandler, Connection):
     """aiohttp's connection, which tells when it is no stranger any more."""
 
     __slots__ = ("entered",)

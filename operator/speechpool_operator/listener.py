@@ -13,7 +13,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 __all__ = ["Connection", "EntryLimits", "Listener", "listening_socket", "raise_file_limit"]
 
@@ -46,9 +46,10 @@ class EntryLimits:
     turn_seconds: float = 10.0
 
 
-class Connection(Protocol):
+class Connection(asyncio.Protocol):
     """A protocol that tells when its turn is over."""
 
+    __slots__ = ()
     entered: asyncio.Event
     """Set when the connection has proved who it is, and when it is lost."""
 
@@ -65,7 +66,7 @@ class Listener:
     Args:
         sock: Listening; not blocking. It stays the caller's.
         tls: Gives the TLS context for a new connection.
-        protocol: Makes the protocol of a new connection, which is a `Connection`.
+        protocol: Makes the protocol of a new connection.
         limits: Of those that entered not yet.
     """
 
@@ -74,7 +75,7 @@ class Listener:
         sock: socket.socket,
         *,
         tls: Callable[[], ssl.SSLContext],
-        protocol: Callable[[], asyncio.Protocol],
+        protocol: Callable[[], Connection],
         limits: EntryLimits,
     ) -> None:
         self._socket = sock
@@ -145,12 +146,13 @@ class Listener:
 
     async def _enter(self, connection: socket.socket) -> None:
         transport: asyncio.BaseTransport | None = None
+        protocol = self._protocol()  # made here: uvloop answers with its own in place of ours
         try:
             async with asyncio.timeout(self._limits.turn_seconds):
-                transport, protocol = await asyncio.get_running_loop().connect_accepted_socket(
-                    self._protocol, connection, ssl=self._tls(), ssl_handshake_timeout=self._limits.turn_seconds
+                transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: protocol, connection, ssl=self._tls(), ssl_handshake_timeout=self._limits.turn_seconds
                 )
-                await protocol.entered.wait()  # type: ignore[attr-defined] # a Connection, which typeshed cannot say
+                await protocol.entered.wait()
                 return
         except TimeoutError:
             self.refused["TooSlow"] += 1

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import dataclasses
+import inspect
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import trustme
+import uvloop
 from tests.cluster.apiserver import ApiServer
 
 from speechpool.settings.wire import (
@@ -35,7 +38,23 @@ from speechpool_operator.tls import Certificates
 PATIENCE_SECONDS = 60.0
 NAME = "speechpool-operator.test"
 
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
 APPLIED = State(state=Applying.APPLIED)
+
+
+def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test of its own for each event loop."""
+
+    def run(loop_name: str, **fixtures: Any) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
+            runner.run(test(**fixtures))
+
+    signature = inspect.signature(test)
+    name = inspect.Parameter("loop_name", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    run.__signature__ = signature.replace(parameters=[name, *signature.parameters.values()])  # type: ignore[attr-defined] # pytest reads it
+    run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+    return pytest.mark.parametrize("loop_name", list(LOOPS))(run)
 
 
 def settings(generation: int, warm: int = 3, padding: str = "") -> NewSettings:
@@ -125,6 +144,13 @@ class Served:
             await say(stream, Hello(version="1.0"))
             await self.fleet.until(lambda: len(self.fleet.hellos) > before)
             yield stream
+
+    async def ended(self, why: str) -> None:
+        """Wait until a stream has ended for this reason, once."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not self.server.endings[why]:  # noqa: ASYNC110 -- a count, which the server tells nobody of
+                await asyncio.sleep(0.01)
+        assert self.server.endings[why] == 1
 
     async def refused(self, token: str | None, **options: Any) -> int:
         """The HTTP status that a token is refused with."""
