@@ -37,7 +37,7 @@ kube: $(STAMP) ## build the Kubernetes that tests run on, once a machine
 
 test: kube ## run every test
 	@$(BIN)/python -m tests.integration.browser
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 check: $(STAMP) ## format, lint, types, import contracts, lock file
 	$(BIN)/ruff format --check .
