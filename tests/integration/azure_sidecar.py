@@ -1,20 +1,23 @@
 """What the tests of the sidecar with Azure share: the real process, its Azure an emulator in a thread of the test."""
 
+import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, eventually, running_sidecar
+from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, unix_connect
 
-__all__ = ["KEY", "TEXT", "Talk", "ask", "azure_sidecar", "footprint", "in_order", "speech_pool", "talking"]
+__all__ = ["KEY", "TEXT", "Talk", "ask", "azure_sidecar", "footprint", "http", "in_order", "speech_pool", "talking"]
 
 KEY = "0123456789abcdef0123456789abcdef"
 TEXT = "Hello there, my good friend."
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default loads certificates, which takes longer than a request
 LAST = {"completed", "canceled", "error"}
 
 
@@ -41,21 +44,21 @@ def azure_sidecar(
 
 def ask(sidecar: Sidecar, text: str = TEXT, **fields: Any) -> httpx.Response:
     """One utterance over HTTP, as raw PCM where nothing else is said, with its whole body."""
-    body = {"input": text, "response_format": "pcm", **fields}
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
-        return client.post("http://speechpool/v1/audio/speech", json=body)
+    with http(sidecar) as client:
+        return client.post("/v1/audio/speech", json={"input": text, "response_format": "pcm", **fields})
+
+
+def http(sidecar: Sidecar) -> httpx.Client:
+    """A client of the sidecar's socket."""
+    transport = httpx.HTTPTransport(uds=str(sidecar.socket), verify=_NO_TLS)
+    return httpx.Client(transport=transport, base_url="http://speechpool", timeout=PATIENCE_SECONDS, trust_env=False)
 
 
 def in_order(sidecar: Sidecar) -> None:
     """Wait until it is ready, and every pool warm and idle."""
-    eventually(lambda: _get(sidecar, "/readyz")[0] == 200)
+    with http(sidecar) as client:
+        eventually(lambda: client.get("/readyz").status_code == 200)
     sidecar.settled()
-
-
-def _get(sidecar: Sidecar, path: str) -> tuple[int, Any]:
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
-        reply = client.get(f"http://speechpool{path}")
-    return reply.status_code, reply.json()
 
 
 def footprint(sidecar: Sidecar) -> dict[str, int]:
@@ -80,43 +83,44 @@ class Talk:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
 
-    def send(self, kind: str, **fields: Any) -> None:
-        self.socket.send(json.dumps({"type": kind, **fields}))
+    async def send(self, kind: str, **fields: Any) -> None:
+        await self.socket.send(json.dumps({"type": kind, **fields}))
 
-    def receive(self) -> dict[str, Any] | bytes:
-        message = self.socket.recv(PATIENCE_SECONDS)
+    async def receive(self) -> dict[str, Any] | bytes:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            message = await self.socket.recv()
         return message if isinstance(message, bytes) else json.loads(message)
 
-    def event(self, kind: str) -> dict[str, Any]:
+    async def event(self, kind: str) -> dict[str, Any]:
         """The next event of a kind; what comes before it is dropped."""
         while True:
-            message = self.receive()
+            message = await self.receive()
             if isinstance(message, dict) and message["type"] == kind:
                 return message
 
-    def utterance(self) -> tuple[list[dict[str, Any]], bytes]:
+    async def utterance(self) -> tuple[list[dict[str, Any]], bytes]:
         """The events and the audio of one utterance to its end."""
         events: list[dict[str, Any]] = []
         audio = b""
         while not events or events[-1]["type"] not in LAST:
-            message = self.receive()
+            message = await self.receive()
             if isinstance(message, bytes):
                 audio += message
             else:
                 events.append(message)
         return events, audio
 
-    def rest(self) -> list[dict[str, Any]]:
+    async def rest(self) -> list[dict[str, Any]]:
         """Every event until the server closes."""
         events = []
         with contextlib.suppress(ConnectionClosed):
             while True:
-                events.append(self.receive())
+                events.append(await self.receive())
         return [event for event in events if isinstance(event, dict)]
 
 
-@contextlib.contextmanager
-def talking(sidecar: Sidecar, path: str = "/v1/speech/stream") -> Iterator[Talk]:
+@contextlib.asynccontextmanager
+async def talking(sidecar: Sidecar, path: str = "/v1/speech/stream") -> AsyncIterator[Talk]:
     """A WebSocket of the sidecar."""
-    with unix_connect(str(sidecar.socket), f"ws://speechpool{path}", max_size=None) as socket:
+    async with unix_connect(str(sidecar.socket), f"ws://speechpool{path}", max_size=None) as socket:
         yield Talk(socket)
