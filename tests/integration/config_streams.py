@@ -115,9 +115,23 @@ class Served:
 
     def trust(self) -> ssl.SSLContext:
         """The TLS of a sidecar, which trusts the server's authority."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.authority.configure_trust(context)
         return context
+
+    @contextlib.asynccontextmanager
+    async def connect(
+        self, *, tls: bool = True, **options: Any
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection that says nothing by itself, and is broken off at the end."""
+        named = {"ssl": self.trust(), "server_hostname": NAME} if tls else {}
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **named, **options)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     @contextlib.asynccontextmanager
     async def dial(self, token: str | None, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:

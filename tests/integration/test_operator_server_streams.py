@@ -163,12 +163,8 @@ async def test_a_new_certificate_is_used_without_a_restart_and_old_streams_live_
 
 
 async def served_certificate(served):
-    _, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=served.trust(), server_hostname=NAME)
-    found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return found
+    async with served.connect() as (_, writer):
+        return writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
 
 
 @on_both_loops
@@ -224,21 +220,16 @@ class Stuck:
 @contextlib.asynccontextmanager
 async def stuck_sidecar(served, token):
     """A sidecar that says hello and never reads again."""
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", served.port, ssl=served.trust(), server_hostname=NAME, limit=1024
-    )
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    writer.write(request_head(token))
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(frame(0x1, b'{"type":"hello","protocol":1,"version":"1"}'))
-    writer.transport.pause_reading()
-    stuck = Stuck()
-    await served.fleet.until(lambda: served.fleet.hellos)
-    stuck.uid = served.fleet.hellos[0][0]
-    try:
+    async with served.connect(limit=1024) as (reader, writer):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.write(request_head(token))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame(0x1, b'{"type":"hello","protocol":1,"version":"1"}'))
+        writer.transport.pause_reading()
+        stuck = Stuck()
+        await served.fleet.until(lambda: served.fleet.hellos)
+        stuck.uid = served.fleet.hellos[0][0]
         yield stuck
-    finally:
-        writer.transport.abort()
 
 
 def request_head(token):
@@ -321,14 +312,11 @@ async def test_messages_of_a_newer_sidecar_are_ignored(api, tmp_path, sidecar_to
 @on_both_loops
 async def test_a_flood_ends_the_stream(api, tmp_path, sidecar_token, opcode):
     async with serving(api, tmp_path, messages_per_heartbeat=50, close_seconds=0.2) as served:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", served.port, ssl=served.trust(), server_hostname=NAME
-        )
-        writer.write(request_head(sidecar_token))
-        await reader.readuntil(b"\r\n\r\n")
-        hello = frame(0x1, b'{"type":"hello","protocol":1,"version":"1"}')
-        writer.write(hello + frame(opcode, b'{"type":"of-next-year"}') * 1000)
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        writer.transport.abort()
+        async with served.connect() as (reader, writer):
+            writer.write(request_head(sidecar_token))
+            await reader.readuntil(b"\r\n\r\n")
+            hello = frame(0x1, b'{"type":"hello","protocol":1,"version":"1"}')
+            writer.write(hello + frame(opcode, b'{"type":"of-next-year"}') * 1000)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
         await served.ended("Flooded")

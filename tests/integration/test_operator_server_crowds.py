@@ -1,0 +1,148 @@
+"""Many connections, and those that are there only to take room: bounded, and the others are served."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import aiohttp
+import pytest
+from tests.integration.config_streams import NAME, hear, on_both_loops, serving, settings
+
+from speechpool.settings.wire import Hello, NewSettings, encode
+from speechpool_operator.identity import PodIdentity
+from speechpool_operator.listener import EntryLimits
+
+SIDECARS = 500
+
+
+@pytest.fixture
+def namespace(api):
+    return api.namespace()
+
+
+@pytest.fixture
+def sidecar_token(api, namespace):
+    api.pod(namespace, "voice")
+    return api.token(namespace, "voice")
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def lost(reader):
+    """Wait for the other side to close."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(60):
+            while await reader.read(4096):
+                pass
+
+
+@on_both_loops
+async def test_a_connection_that_never_begins_tls_is_closed(api, tmp_path, sidecar_token):
+    entry = EntryLimits(turn_seconds=0.5)
+    async with serving(api, tmp_path, entry=entry) as served:
+        async with served.connect(tls=False) as (reader, _):
+            await lost(reader)
+        assert served.server.refused["TooSlow"] + served.server.refused["NoTls"] == 1
+        async with served.sidecar(sidecar_token):
+            assert served.server.streams == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /v1/stream HTTP/1.1\r\n", b"GET /v1/stream HTTP/1.1\r\nhost: x\r\nx: "],
+    ids=["no", "line", "head"],
+)
+@on_both_loops
+async def test_a_request_that_never_ends_is_closed(api, tmp_path, sent):
+    async with serving(api, tmp_path, entry=EntryLimits(turn_seconds=0.5)) as served:
+        async with served.connect() as (reader, writer):
+            writer.write(sent)
+            await lost(reader)
+        assert served.server.refused["TooSlow"] == 1
+
+
+@on_both_loops
+async def test_a_head_that_is_too_large_or_no_http_is_refused(api, tmp_path, caplog):
+    async with serving(api, tmp_path) as served:
+        for sent in (
+            b"GET /v1/stream HTTP/1.1\r\nauthorization: Bearer " + b"secret" * 4000,
+            b"\x16\x03secret\r\n\r\n",
+        ):
+            async with served.connect() as (reader, writer):
+                writer.write(sent)
+                assert (await reader.read(12)) in (b"", b"HTTP/1.1 400", b"HTTP/1.0 400")
+                await lost(reader)
+    assert "secret" not in caplog.text
+
+
+@on_both_loops
+async def test_what_is_no_stream_is_refused(api, tmp_path, sidecar_token):
+    async with serving(api, tmp_path) as served:
+        assert await served.refused(sidecar_token, path="/v2/stream") == 404
+        assert await served.refused(sidecar_token, protocols=("other.v1",)) == 400
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=served.trust())) as session:
+            url = f"https://127.0.0.1:{served.port}/v1/stream"
+            async with session.get(url, server_hostname=NAME) as reply:
+                assert reply.status == 400
+                assert reply.headers["connection"] == "close"
+        assert served.server.refused == {"NotFound": 1, "NoStream": 2}
+
+
+@on_both_loops
+async def test_slow_strangers_hold_up_their_own_address_only(api, tmp_path, sidecar_token):
+    """Each address has turns of its own."""
+    entry = EntryLimits(turns=8, turns_per_address=2, waiting_per_address=20, turn_seconds=60, wait_seconds=60)
+    async with serving(api, tmp_path, entry=entry) as served, contextlib.AsyncExitStack() as strangers:
+        for _ in range(60):
+            await strangers.enter_async_context(served.connect(tls=False, local_addr=("127.0.0.2", 0)))
+        async with served.sidecar(sidecar_token) as stream:  # from 127.0.0.1
+            [cell] = served.fleet.cells.values()
+            cell.put(settings(1))
+            assert await hear(stream, NewSettings) == settings(1)
+        assert served.server.refused["TooManyOfAnAddress"] == 40
+
+
+@on_both_loops
+async def test_strangers_who_leave_leave_nothing_behind(api, tmp_path, sidecar_token):
+    async with serving(api, tmp_path, entry=EntryLimits(turn_seconds=60)) as served:
+        async with served.sidecar(sidecar_token):
+            pass
+        await served.ended("PeerClosed")
+        before = open_files()
+        for round_ in range(20):
+            async with served.connect(tls=bool(round_ % 2)):
+                pass
+        async with asyncio.timeout(60):
+            while open_files() > before:  # noqa: ASYNC110 -- what the kernel has closed is told by nobody
+                await asyncio.sleep(0.01)
+
+
+@on_both_loops
+async def test_five_hundred_sidecars_at_once_are_all_served(api, tmp_path):
+    """They dial at once, get their settings, and one change reaches all; nobody's connection stays behind."""
+
+    async def identify(token: str) -> PodIdentity:  # the API server's part is proved elsewhere, and is not the crowd's
+        return PodIdentity(
+            namespace="calls", name=token, uid=token, service_account="default", metadata={}, expires_at=2e9
+        )
+
+    before = open_files()
+    async with serving(api, tmp_path, identify=identify) as served, contextlib.AsyncExitStack() as all_of_them:
+        streams = await asyncio.gather(
+            *(all_of_them.enter_async_context(served.dial(f"pod-{number}")) for number in range(SIDECARS))
+        )
+        await asyncio.gather(*(stream.send_str(encode(Hello(version="1"))) for stream in streams))
+        await served.fleet.until(lambda: len(served.fleet.cells) == SIDECARS)
+        for cell in served.fleet.cells.values():
+            cell.put(settings(1))
+            cell.put(settings(2))
+        heard = await asyncio.gather(*(hear(stream, NewSettings) for stream in streams))
+        assert {message.revision.generation for message in heard} == {2}
+        assert served.server.pushed == SIDECARS
+        await all_of_them.aclose()
+        await served.fleet.until(lambda: len(served.fleet.left) == SIDECARS)
+        assert served.server.endings["PeerClosed"] == SIDECARS
+        assert not served.server.refused
+    assert open_files() <= before + 20  # uvloop and the API client keep a few of their own
