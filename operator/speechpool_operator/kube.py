@@ -216,7 +216,11 @@ class KubeClient:
         ) as reply:
             if reply.status >= 300:
                 raise _refusal(reply, await _read(reply))
-            yield reply
+            try:
+                yield reply
+            except BaseException:
+                _abort(reply)
+                raise
 
     def _authorization(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.access.token()}"} if self.access.token else {}
@@ -228,6 +232,13 @@ class KubeClient:
         if self._tls is None or stamp != self._tls_stamp:
             self._tls, self._tls_stamp = self.access.tls(), stamp
         return self._tls
+
+
+def _abort(reply: aiohttp.ClientResponse) -> None:
+    # closing would wait for the TLS goodbye of a peer that may be gone or frozen
+    connection = reply.connection
+    if connection and connection.transport:
+        connection.transport.abort()
 
 
 def _stamp(path: Path) -> tuple[int, int]:
