@@ -29,6 +29,9 @@ __all__ = ["Cell", "Ended", "Ending", "Limits", "Stream", "Texts"]
 
 logger = logging.getLogger(__name__)
 
+_NEVER_WAITS_CHARACTERS = 8192
+"""A shorter text fits an empty write buffer, whose limit is 64 KiB: it is sent at once, and needs no bound."""
+
 _TEXTS = 64  # as many objects may be pushed in turns before one is written out again; a guess
 
 
@@ -95,7 +98,7 @@ class Cell:
     def __init__(self) -> None:
         self._newest: FromOperator | None = None
         self._bye: Bye | None = None
-        self._changed = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self.hash: str | None = None
         """Of the settings that were taken last."""
 
@@ -111,7 +114,7 @@ class Cell:
     def put(self, message: FromOperator) -> None:
         """Send this, and nothing older; at once, and never waiting. Without effect on a closed cell."""
         self._newest = message
-        self._changed.set()
+        self._wake()
 
     def close(self, reason: str, *, retry_seconds: tuple[float, float] = (0.0, 1.0)) -> None:
         """End the stream; what was not sent yet is dropped. The first reason stays.
@@ -122,7 +125,7 @@ class Cell:
         """
         if self._bye is None:
             self._bye = Bye(reason=reason, retry_after_seconds=random.uniform(*retry_seconds))
-            self._changed.set()
+            self._wake()
 
     async def take(self, seconds: float) -> FromOperator | None:
         """Wait for what to send next.
@@ -133,17 +136,29 @@ class Cell:
         Returns:
             The farewell if there is one, or the newest settings; None after `seconds` without either.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return None
+        if not (self._newest or self._bye):
+            await self._wait(seconds)
         if self._bye:
             return self._bye
         message, self._newest = self._newest, None
-        self._changed.clear()
-        self.hash = message.revision.hash if isinstance(message, NewSettings) else None
+        if message:
+            self.hash = message.revision.hash if isinstance(message, NewSettings) else None
         return message
+
+    async def _wait(self, seconds: float) -> None:
+        # a bare future and timer: this is the path from a change to every sidecar, and asyncio.timeout() costs twice it
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Texts:
@@ -168,7 +183,7 @@ class Texts:
         return self._known[key][1]
 
 
-_UNREAD = {Ending.PEER_CLOSED, Ending.SILENT, Ending.STUCK}
+_UNREAD = {Ending.PEER_CLOSED, Ending.STUCK}
 
 
 class Ended(Exception):
@@ -201,6 +216,7 @@ class Stream:
         self._transport = transport
         self._limits = limits
         self._texts = texts
+        self._heard_at = asyncio.get_running_loop().time()
         self._window_ends_at = 0.0
         self._frames = 0
 
@@ -214,7 +230,7 @@ class Stream:
         """
         try:
             async with asyncio.timeout(self._limits.hello_seconds):
-                message = await self._message(self._limits.hello_seconds)
+                message = await self.next()
         except TimeoutError:
             raise Ended(Ending.NO_HELLO) from None
         if not isinstance(message, Hello):
@@ -227,13 +243,7 @@ class Stream:
         Raises:
             Ended: There is none any more.
         """
-        try:
-            return await self._message(MISSED_HEARTBEATS * self._limits.heartbeat_seconds)
-        except TimeoutError:
-            raise Ended(Ending.SILENT) from None
-
-    async def _message(self, seconds: float) -> FromSidecar | None:
-        frame = await self._frame(seconds)
+        frame = await self._frame()
         if frame.type is WSMsgType.BINARY:
             raise Ended(Ending.MALFORMED, "messages must be text")
         if isinstance(frame.data, WebSocketError):  # too large, no UTF-8, no WebSocket: aiohttp has closed it
@@ -245,9 +255,9 @@ class Stream:
         except WireError as error:
             raise Ended(Ending.MALFORMED, str(error)) from None
 
-    async def _frame(self, seconds: float) -> WSMessage:
+    async def _frame(self) -> WSMessage:
         while True:
-            frame = await self._socket.receive(seconds)
+            frame = await self._socket.receive()  # `write` bounds the silence of all frames, with no timer for each
             self._allow()
             if frame.type is WSMsgType.PING:
                 await self._bounded(self._socket.pong(frame.data))
@@ -256,7 +266,7 @@ class Stream:
 
     def _allow(self) -> None:
         # frames that are here already are read without a pause, so their number is bounded and not only their rate
-        now = asyncio.get_running_loop().time()
+        now = self._heard_at = asyncio.get_running_loop().time()
         if now >= self._window_ends_at:
             self._window_ends_at, self._frames = now + self._limits.heartbeat_seconds, 0
         self._frames += 1
@@ -266,7 +276,7 @@ class Stream:
     # --- to the sidecar ---
 
     async def write(self, cell: Cell, pushed: Callable[[], None]) -> None:
-        """Send what comes into the cell, and heartbeats between, until there is a farewell or nobody reads.
+        """Send what comes into the cell, and heartbeats between, until there is a farewell or the peer is dead.
 
         Args:
             cell: The stream's.
@@ -282,6 +292,9 @@ class Stream:
 
     async def _send_next(self, cell: Cell, pushed: Callable[[], None]) -> bool:
         """Send one message; whether it was the farewell."""
+        silence = asyncio.get_running_loop().time() - self._heard_at
+        if silence > MISSED_HEARTBEATS * self._limits.heartbeat_seconds:
+            raise Ended(Ending.SILENT)
         # spread, so that the heartbeats of all do not come between a change and its push
         pause = self._limits.heartbeat_seconds * random.uniform(0.6, 1.0)
         message = await cell.take(pause) or Heartbeat(hash=cell.hash, interval_seconds=self._limits.heartbeat_seconds)
@@ -306,7 +319,11 @@ class Stream:
             self._transport.abort()
 
     async def _send(self, message: FromOperator) -> None:
-        await self._bounded(self._socket.send_str(self._texts(message)))
+        text = self._texts(message)
+        if len(text) < _NEVER_WAITS_CHARACTERS and not self._transport.get_write_buffer_size():
+            await self._translated(self._socket.send_str(text))
+        else:
+            await self._bounded(self._socket.send_str(text))
 
     async def _close(self, code: WSCloseCode) -> None:
         await self._bounded(self._socket.close(code=code))
@@ -315,8 +332,12 @@ class Stream:
     async def _bounded(self, sending: Coroutine[None, None, object]) -> None:
         try:
             async with asyncio.timeout(self._limits.send_seconds):
-                await sending
+                await self._translated(sending)
         except TimeoutError:
             raise Ended(Ending.STUCK) from None
+
+    async def _translated(self, sending: Coroutine[None, None, object]) -> None:
+        try:
+            await sending
         except (ConnectionError, RuntimeError):  # closed, or closing
             raise Ended(Ending.PEER_CLOSED) from None
