@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -122,15 +122,18 @@ class Channel:
         """
         await self._bounded(self.response.send_bytes(data))
 
-    async def refuse(self, error: Exception, turn_id: str | None = None) -> Problem:
+    async def refuse(
+        self, error: Exception, turn_id: str | None = None, sent: Mapping[str, Any] | None = None
+    ) -> Problem:
         """Send an error event: what is wrong, as an HTTP reply would say it.
 
         Args:
             error: What is wrong.
             turn_id: The utterance that it ends, or None.
+            sent: Further fields of the event: what of the utterance went out.
         """
         problem = problem_of(error, request_id=request_id(self._request))
-        event: dict[str, Any] = {"type": "error", "id": turn_id, "error": problem.body}
+        event: dict[str, Any] = {"type": "error", "id": turn_id, "error": problem.body, **(sent or {})}
         if problem.retry_after_seconds is not None:
             event["retry_after_ms"] = round(problem.retry_after_seconds * 1000)
         await self.send(event)

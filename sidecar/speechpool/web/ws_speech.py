@@ -356,16 +356,20 @@ class SpeechConversation:
         if turn.is_told:
             return
         if turn.error is not None:
-            await self._channel.refuse(turn.error, turn.id)
+            await self._channel.refuse(turn.error, turn.id, _sent(turn))
         else:
             await self._tell_canceled(turn)
 
     async def _tell_canceled(self, turn: Turn) -> None:
-        told = {"type": "canceled", **NOTHING_PLAYED}
-        if (stream := turn.stream) is not None:
-            told |= played_event(stream.played(turn.played_seconds))
-            told |= report_event(stream.report, is_warm_miss=stream.is_warm_miss)
-        await self._send(turn, told)
+        await self._send(turn, {"type": "canceled", **_sent(turn)})
 
     async def _send(self, turn: Turn, event: dict[str, Any]) -> None:
         await self._channel.send({**event, "id": turn.id})
+
+
+def _sent(turn: Turn) -> dict[str, Any]:
+    """What went out of an utterance that did not come to its end, and how the engine served it."""
+    if (stream := turn.stream) is None:
+        return NOTHING_PLAYED
+    played = played_event(stream.played(turn.played_seconds))
+    return played | report_event(stream.report, is_warm_miss=stream.is_warm_miss)
