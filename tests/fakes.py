@@ -249,6 +249,10 @@ class FakeClient:
         return self.is_alive and self.is_warm and not self.closes and not self.is_busy
 
     @property
+    def endpoint(self) -> str | None:
+        return self.engine.report.endpoint
+
+    @property
     def is_reusable(self) -> bool:
         return self.is_alive and not self.closes and not self.is_spent
 

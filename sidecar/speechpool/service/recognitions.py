@@ -219,8 +219,8 @@ class RecognitionStream(EventStream[RecognizeEvent]):
         self._is_at_end = False
         recognizing: Recognizing | None = None
         try:
+            self._attempts.check_endpoint(use.client.endpoint)
             recognizing = use.client.recognize(self._options())
-            self._attempts.check_endpoint(recognizing.report.endpoint)
             self._acquired(use.tier.value, use.wait_seconds)
             await self._hear_all(recognizing)
         except BaseException as error:

@@ -227,6 +227,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
         return text
 
     async def _say(self, use: Use[SynthesisClient], clause: Clause) -> None:
+        self._attempts.check_endpoint(use.client.endpoint)
         self._begin(clause)
         try:
             self._speaking = speaking = self._start(use.client, clause)
@@ -234,7 +235,6 @@ class UtteranceStream(EventStream[SpeakEvent]):
             use.discard()
             raise
         try:
-            self._attempts.check_endpoint(speaking.report.endpoint)
             await self._relay(speaking, clause)
         except BaseException as error:
             await stop(speaking, use)

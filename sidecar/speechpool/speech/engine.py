@@ -75,6 +75,10 @@ class Client(Protocol):
     """What every pooled client can do."""
 
     @property
+    def endpoint(self) -> str | None:
+        """Which endpoint serves it, as its `UseReport`s say; None where an engine has none."""
+
+    @property
     def is_ready(self) -> bool:
         """Whether it can be used now: warm-up done, connection or worker alive, nothing under way. Never blocks."""
 

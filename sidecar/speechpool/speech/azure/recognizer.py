@@ -82,6 +82,11 @@ class AzureRecognizer:
         return self._hearing.is_open and not self._is_spent
 
     @property
+    def endpoint(self) -> str | None:
+        """Name of its endpoint, for people."""
+        return self._endpoint.name
+
+    @property
     def is_reusable(self) -> bool:
         """Whether it was not used, and nothing happened to it."""
         return not self._is_spent

@@ -96,6 +96,11 @@ class AzureSynthesizer:
         return self.is_reusable and self._is_idle
 
     @property
+    def endpoint(self) -> str | None:
+        """Name of its endpoint, for people."""
+        return self._endpoint.name
+
+    @property
     def is_reusable(self) -> bool:
         """Whether it may serve again: its connection is open, and nothing happened that may have harmed it."""
         return self._is_open and not self._is_spent and self._credentials.problem is None

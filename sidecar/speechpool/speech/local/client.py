@@ -168,6 +168,11 @@ class WorkerClient(Generic[S]):
         return self._warm and self._worker.alive and not self._spent and self._idle
 
     @property
+    def endpoint(self) -> None:
+        """None: a worker of this machine."""
+        return
+
+    @property
     def is_reusable(self) -> bool:
         """Whether it may serve again once its session state is cleared."""
         return self._worker.alive and not self._spent
