@@ -21,8 +21,8 @@ POOLS = 100
 
 NOTE = """Microseconds of decision, without I/O: an event is noted, and everything that follows from it is planned.
 {pools} SpeechPools and all pods lie in two namespaces; the first object is followed by 45 % of all pods. Medians and
-slowest of {many} events of a sidecar or pod and of {few} of an object. A change of its settings plans a message for each
-sidecar that follows it; a change of its selector is held against every pod of its namespace."""
+slowest of {many} events of a sidecar or pod and of {few} of an object. A change of its settings plans a message for
+each sidecar that follows it; a change of its selector is held against every pod of its namespace."""
 
 
 class Cluster:

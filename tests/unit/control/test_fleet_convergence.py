@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
-from tests.unit.control.fleets import HELLO, OPERATOR, Identity, World, a_pod, applied, rejected, speech_pool
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from tests.unit.control.fleets import HELLO, OPERATOR, VOICE, Identity, World, a_pod, applied, rejected, speech_pool
 
 from speechpool.settings.wire import Applying, NewSettings, State
 from speechpool_operator.conditions import differs, status_of
@@ -22,7 +22,6 @@ SELECTORS = st.sampled_from(
         {"matchLabels": {"app": "y"}},
         {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
         {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["x"]}]},
-        {},
     ]
 )
 LABELS = st.sampled_from([{INJECTED_LABEL: "true"}, {INJECT_LABEL: "true"}, {}])
@@ -31,7 +30,7 @@ SPECS = st.fixed_dictionaries(
         "selector": SELECTORS,
         "priority": st.integers(0, 1),
         "scope": st.sampled_from(["Namespace", "Namespace", "Cluster"]),
-        "warmSize": st.sampled_from([1, 2, -1]),
+        "warmSize": st.sampled_from([1, 2, 3, -1]),
     }
 )
 PODS = st.fixed_dictionaries(
@@ -57,13 +56,23 @@ class Anything(RuleBasedStateMachine):
 
     late = Bundle("late")
 
-    @initialize()
-    def begin(self):
+    def __init__(self):
+        super().__init__()
         self.world = World()
         self.pools, self.pods, self.streams, self.states, self.were_connected = {}, {}, {}, {}, set()
         self.generation = 0
         self.newest = {}
         self.selectors = {}
+
+    @initialize(target=late, specs=st.tuples(SPECS, SPECS, SPECS), pods=st.tuples(PODS, PODS, PODS))
+    def have_some(self, specs, pods):
+        """Two objects beside the pods and one of the platform, and sidecars that are connected."""
+        places = [("calls", "a"), ("calls", "b"), (OPERATOR, "c")]
+        written = [self.write_pool(*place, spec, False) for place, spec in zip(places, specs, strict=True)]
+        for name, pod in zip("abc", pods, strict=True):
+            self.write_pod("calls", name, {**pod, "gone": False})
+            self.connect("calls", name)
+        return multiple(*written)
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -80,10 +89,10 @@ class Anything(RuleBasedStateMachine):
         self.world.fleet.put_pool(pool)
         return pool
 
-    @rule(target=late, namespace=NAMESPACES, name=NAMES, warm_size=st.integers(-1, 3))
+    @rule(target=late, namespace=NAMESPACES, name=NAMES, warm_size=st.sampled_from([1, 2, 3, -1]))
     def change_the_settings(self, namespace, name, warm_size):
         """An object is for the same pods as before, with other settings."""
-        before = self.pools.get((namespace, name)) or speech_pool(name, namespace, generation=self.generation + 1)
+        before = self.pools.get((namespace, name)) or speech_pool(name, namespace)
         self.generation += 1
         pool = speech_pool(
             name,
@@ -91,7 +100,7 @@ class Anything(RuleBasedStateMachine):
             uid=before.uid,
             generation=self.generation,
             created=before.created,
-            selector=self.selectors.get(before.uid, {}),
+            selector=self.selectors.get(before.uid, VOICE),
             priority=before.spec.priority,
             scope=str(before.spec.scope),
             warmSize=warm_size,
