@@ -209,8 +209,9 @@ class ConfigServer:
     def _enrol(self, pod: PodIdentity, hello: Hello) -> Cell:
         if previous := self._cells.get(pod.uid):
             previous.close(Ending.REPLACED, retry_seconds=(20.0, 40.0))
-        cell = self._cells[pod.uid] = Cell()
+        cell = Cell()
         self._fleet.connected(pod, hello, cell)
+        self._cells[pod.uid] = cell
         logger.info("sidecar connected", extra={"namespace": pod.namespace, "pod": pod.name})
         return cell
 
