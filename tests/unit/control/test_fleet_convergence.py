@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from tests.unit.control.fleets import HELLO, OPERATOR, VOICE, Identity, World, a_pod, applied, rejected, speech_pool
 
 from speechpool.settings.wire import Applying, NewSettings, State
@@ -109,7 +109,7 @@ class Anything(RuleBasedStateMachine):
         self.world.fleet.put_pool(pool)
         return pool
 
-    @rule(pool=consumes(late))
+    @rule(pool=late)
     def tell_of_a_pool_late(self, pool):
         """The watch tells once more of what was written once."""
         if pool.key in self.pools:

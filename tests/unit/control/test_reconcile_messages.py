@@ -1,7 +1,7 @@
 """What each sidecar is sent: the settings of the object that its pod follows, once, and nothing else."""
 
 import pytest
-from tests.unit.control.fleets import HELLO, OPERATOR, Identity, World, a_pod, pool_manifest, speech_pool
+from tests.unit.control.fleets import HELLO, OPERATOR, Identity, World, a_pod, applied, pool_manifest, speech_pool
 
 from speechpool.settings.wire import NewSettings, NoSettings
 from speechpool_operator.names import INJECTED_LABEL, Reason
@@ -44,11 +44,11 @@ def test_a_sidecar_whose_object_is_not_there_is_told_so(world):
 
 
 def test_nothing_is_sent_twice(world):
-    started(world, speech_pool())
+    message = started(world, speech_pool())
     assert world.plan().messages == {}
     world.fleet.put_pod(a_pod())
     world.fleet.put_pool(speech_pool())
-    world.runs(POD)
+    world.fleet.said(POD.uid, applied(message))
     assert world.plan().messages == {}
 
 
