@@ -57,6 +57,7 @@ class PlayedOperator:
         self._sent: str | None = None
         self._sockets: set[web.WebSocketResponse] = set()
         self._changed = threading.Condition()
+        self._frozen = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="played operator", daemon=True)
         self._thread.start()
@@ -89,6 +90,15 @@ class PlayedOperator:
 
         self._do(listen())
 
+    def freeze(self) -> None:
+        """Do nothing from now on, as a process that got SIGSTOP: the kernel still accepts, and nobody answers."""
+        self._frozen.clear()
+        self._loop.call_soon_threadsafe(self._frozen.wait)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._frozen.set()
+
     def stop(self) -> None:
         """Be gone: connections are cut, new ones are refused."""
 
@@ -104,7 +114,9 @@ class PlayedOperator:
 
     def close(self) -> None:
         """Stop, and end the thread."""
+        self.thaw()
         self.stop()
+        self._do(self._abandon())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
@@ -149,6 +161,17 @@ class PlayedOperator:
         return self.wait_until(found)
 
     # --- inside ---
+
+    async def _abandon(self) -> None:
+        """Leave no half-open connection and no task behind."""
+        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined] # no other way to them
+            transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
+        await asyncio.sleep(0)
 
     async def _tell_all(self, message: FromOperator | str | bytes) -> None:
         for socket in list(self._sockets):

@@ -271,19 +271,59 @@ class TestTrust:
             assert operator.connected == operator.refused == 0
 
 
-class TestDrain:
-    @pytest.mark.parametrize("beating", [True, False])
+class TestStandstill:
+    @pytest.mark.parametrize("is_frozen", [False, True])
     def test_the_end_does_not_wait_for_the_operator(
-        self, operator: PlayedOperator, tmp_path: Path, beating: bool
+        self, operator: PlayedOperator, tmp_path: Path, is_frozen: bool
     ) -> None:
         operator.greeting = settings(1, warmSize=2, **TTS)
         with following(operator, tmp_path) as sidecar:
             operator.wait_for_state(operator.greeting)
-            operator.is_beating = beating
+            if is_frozen:
+                operator.freeze()
             sidecar.signal(signal.SIGTERM)
 
             assert sidecar.wait() == 0
             assert [record["message"] for record in sidecar.logs[-2:]] == ["sidecar stopping", "sidecar stopped"]
+
+    def test_the_end_does_not_wait_for_an_operator_that_never_answered(
+        self, operator: PlayedOperator, tmp_path: Path
+    ) -> None:
+        operator.freeze()
+        with following(operator, tmp_path) as sidecar:
+            assert sidecar.client.not_ready_reason() is None
+            assert sidecar.stop() == 0
+
+    def test_a_frozen_operator_is_noticed_and_found_again(self, operator: PlayedOperator, tmp_path: Path) -> None:
+        operator.heartbeat_seconds = 0.2
+        operator.greeting = settings(1, warmSize=2, **TTS)
+        with following(operator, tmp_path) as sidecar:
+            operator.wait_for_state(operator.greeting)
+            operator.wait_until(lambda: len(operator.states) > 2)  # it has heard how often there are heartbeats
+            operator.freeze()
+            told = sidecar.wait_for_log("operator not connected")
+            assert "silent for 0.6 s" in told["reason"]
+            assert metric(sidecar, "speechpool_operator_connected") == 0
+            with sidecar.client.speak("Hello.") as speech:
+                assert speech.read()
+
+            operator.greeting = settings(2, warmSize=3, **TTS)
+            operator.thaw()
+            operator.wait_for_state(operator.greeting)
+
+    def test_a_frozen_sidecar_has_the_newest_settings_when_it_goes_on(
+        self, operator: PlayedOperator, tmp_path: Path
+    ) -> None:
+        operator.greeting = settings(1, warmSize=2, **TTS)
+        with following(operator, tmp_path) as sidecar:
+            operator.wait_for_state(operator.greeting)
+            sidecar.signal(signal.SIGSTOP)
+            for generation in range(2, 30):
+                operator.send(settings(generation, warmSize=1 + generation % 3, **TTS))
+            sidecar.signal(signal.SIGCONT)
+            operator.wait_for_state(settings(29, warmSize=3, **TTS))
+
+            assert warm_wanted(sidecar)["tts"] == 3
 
 
 class TestLoad:

@@ -118,17 +118,18 @@ async def dialled(place: Place, threads: SideThreads, limits: Limits) -> AsyncIt
     connector = aiohttp.TCPConnector(
         ssl=credentials.trust, resolver=HostNames(threads), use_dns_cache=False, force_close=True, limit=1
     )
-    async with aiohttp.ClientSession(connector=connector) as session:
+    redirects = aiohttp.TraceConfig()  # there is no argument that forbids them
+    redirects.on_request_redirect.append(_refuse_redirect)
+    async with aiohttp.ClientSession(connector=connector, trace_configs=[redirects]) as session:
         socket = await _opened(session, place.address, credentials.token, limits)
+        close_seconds = limits.close_seconds
         try:
             yield socket
         except asyncio.CancelledError:
-            raise  # the sidecar ends, and waits for nobody
-        except BaseException:
-            await _closed(socket, limits)
+            close_seconds = 0.0  # the sidecar ends, and waits for nobody
             raise
-        else:
-            await _closed(socket, limits)
+        finally:
+            await _closed(socket, close_seconds)
 
 
 async def _credentials(place: Place, threads: SideThreads, limits: Limits) -> Credentials:
@@ -139,6 +140,10 @@ async def _credentials(place: Place, threads: SideThreads, limits: Limits) -> Cr
         raise Lost(f"its files could not be read within {limits.connect_seconds:g} s") from None
     except (SettingsError, OSError) as error:
         raise Lost(str(error)) from None
+
+
+async def _refuse_redirect(*_: object) -> None:
+    raise Lost("it sent us elsewhere (a redirect), where nobody vouches for it")
 
 
 async def _opened(session: aiohttp.ClientSession, address: Address, token: str, limits: Limits) -> Socket:
@@ -154,7 +159,7 @@ async def _opened(session: aiohttp.ClientSession, address: Address, token: str, 
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise _not_opened(error, limits) from None
     if socket.protocol != SUBPROTOCOL:
-        await _closed(socket, limits)
+        await _closed(socket, limits.close_seconds)
         raise Lost(f"it does not speak {SUBPROTOCOL}: it is no operator, or too new or too old")
     return socket
 
@@ -178,10 +183,14 @@ def _not_opened(error: Exception, limits: Limits) -> Lost:
     return Lost(f"no connection: {type(error).__name__}")
 
 
-async def _closed(socket: Socket, limits: Limits) -> None:
+async def _closed(socket: Socket, limit_seconds: float) -> None:
+    connection = socket._response.connection  # noqa: SLF001 # there is no other way to its transport
+    transport = connection.transport if connection else None
     with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
-        async with asyncio.timeout(limits.close_seconds):
+        async with asyncio.timeout(limit_seconds):
             await socket.close()
+    if transport:
+        transport.abort()  # else TLS waits up to 30 s for the peer's own good bye
 
 
 class Connection:
