@@ -47,7 +47,7 @@ check: $(STAMP) ## format, lint, types, import contracts, lock file
 	$(UV) lock --check --quiet
 
 bench: $(STAMP) ## measure everything and rewrite docs/benchmarks.md
-	@for part in benchmarks/pools_*.py benchmarks/sidecar_*.py benchmarks/azure_*.py; do echo "== $$part"; PYTHONPATH=. $(BIN)/python $$part || exit 1; done
+	@for part in benchmarks/pools_*.py benchmarks/sidecar_*.py benchmarks/azure_*.py benchmarks/operator_*.py; do echo "== $$part"; PYTHONPATH=. $(BIN)/python $$part || exit 1; done
 	@$(BIN)/python benchmarks/report.py
 
 SOAK_MINUTES ?= 3
