@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 _NEVER_WAITS_CHARACTERS = 8192
 """A shorter text fits an empty write buffer, whose limit is 64 KiB: it is sent at once, and needs no bound."""
 
+_ANSWERS = 4
+"""A sidecar may answer settings with so many messages: that it applies them, that it did, and what its pools became."""
+
 _TEXTS = 64  # as many objects may be pushed in turns before one is written out again; a guess
 
 
@@ -72,7 +75,7 @@ class Limits:
         close_seconds: For the WebSocket's closing handshake.
         heartbeat_seconds: Most time between two messages to a sidecar; it answers each heartbeat, and after three
             without a word its stream is closed.
-        messages_per_heartbeat: Most messages of a sidecar in that time.
+        messages_per_heartbeat: Most messages of a sidecar in that time, above the answers to what it was sent.
         least_life_seconds: Shortest life of a stream whose token is about to end, or has by this clock.
         entry: Of connections that have not proved who they are.
     """
@@ -304,6 +307,7 @@ class Stream:
             logger.error("settings not sent", extra={"reason": str(error)})  # noqa: TRY400 -- the reason is all
             return False
         if not isinstance(message, Heartbeat | Bye):
+            self._frames -= _ANSWERS
             pushed()
         return isinstance(message, Bye)
 

@@ -58,7 +58,11 @@ class Gateway:
         async with session.request(request.method, url, headers=headers, data=await request.read()) as reply:
             answer = web.StreamResponse(status=reply.status, headers={"content-type": "application/json"})
             await answer.prepare(request)
-            await (self._pass_on if "watch=1" in request.path_qs else self._copy)(reply, answer)
+            try:
+                await (self._pass_on if "watch=1" in request.path_qs else self._copy)(reply, answer)
+            finally:
+                if reply.connection and reply.connection.transport:
+                    reply.connection.transport.abort()  # a TLS goodbye would outlive the test
             return answer
 
     async def _pass_on(self, reply: aiohttp.ClientResponse, answer: web.StreamResponse) -> None:
@@ -76,7 +80,7 @@ class Gateway:
             self._watches.remove(interrupted)
             reading.cancel()
             ending.cancel()
-            await asyncio.wait([reading, ending])
+            await asyncio.gather(reading, ending, return_exceptions=True)  # the client may have gone first
 
     async def _copy(self, reply: aiohttp.ClientResponse, answer: web.StreamResponse) -> None:
         async for part in reply.content.iter_any():
@@ -104,3 +108,5 @@ async def gateway(api: ApiServer) -> AsyncIterator[Gateway]:
         finally:
             listening.close()
             await server.shutdown(0.1)
+            await session.close()
+            await asyncio.sleep(0.1)  # asyncio ends TLS connections after it said that they are closed

@@ -129,7 +129,11 @@ async def test_five_hundred_sidecars_at_once_are_all_served(api, tmp_path):
         )
 
     before = open_files()
-    async with serving(api, tmp_path, identify=identify) as served, contextlib.AsyncExitStack() as all_of_them:
+    patient = {"entry": EntryLimits(turn_seconds=60, wait_seconds=60), "hello_seconds": 60, "heartbeat_seconds": 60}
+    async with (
+        serving(api, tmp_path, identify=identify, **patient) as served,
+        contextlib.AsyncExitStack() as all_of_them,
+    ):
         streams = await asyncio.gather(
             *(all_of_them.enter_async_context(served.dial(f"pod-{number}")) for number in range(SIDECARS))
         )
