@@ -115,6 +115,7 @@ class PlayedOperator:
     def close(self) -> None:
         """Stop, and end the thread."""
         self.thaw()
+        self._do(asyncio.sleep(0.05))  # take what the kernel accepted: asyncio cannot once it stopped listening
         self.stop()
         self._do(self._abandon())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -164,14 +165,15 @@ class PlayedOperator:
 
     async def _abandon(self) -> None:
         """Leave no half-open connection and no task behind."""
-        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined] # no other way to them
-            transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
-        await asyncio.sleep(0)
+        for _ in range(10):
+            for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined] # no other way
+                transport.abort()
+            await asyncio.sleep(0.005)
 
     async def _tell_all(self, message: FromOperator | str | bytes) -> None:
         for socket in list(self._sockets):
