@@ -61,6 +61,8 @@ class SpeakOptions:
         sample_rate_hz: One of `audio.formats.SAMPLE_RATES_HZ`; None for 24000, and 8000 for mulaw and alaw.
         word_boundaries: Whether `WordBoundary` events come out.
         visemes: Whether `Viseme` events come out.
+        tells_played: Whether anybody can ask which text went out; where nobody can, the engine need not tell its words,
+            and the first byte comes sooner.
         session_id: The session whose client says it; None for any client.
         pool: Name of a pool; None to choose by format.
     """
@@ -72,6 +74,7 @@ class SpeakOptions:
     sample_rate_hz: int | None = None
     word_boundaries: bool = False
     visemes: bool = False
+    tells_played: bool = True
     session_id: str | None = None
     pool: str | None = None
 

@@ -274,7 +274,8 @@ class UtteranceStream(EventStream[SpeakEvent]):
             voice=self._voice,
             speed=self._options.speed,
             style=self._options.style,
-            word_boundaries=True,  # whoever barges in wants to know which text went out
+            # whoever barges in wants to know which text went out, and whoever hears it from memory may want its words
+            word_boundaries=self._options.word_boundaries or self._options.tells_played or self._recording is not None,
             visemes=self._options.visemes,
         )
 

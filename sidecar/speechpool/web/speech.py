@@ -60,6 +60,7 @@ def _request(fields: Fields, service: SpeechService) -> tuple[SpeakRequest, list
     is_ssml = fields.choice("input_type", ("text", "ssml"), "text") == "ssml"
     voice = voice_field(fields)
     instructions = fields.text("instructions", default="")
+    session_id = fields.text("session_id")
     style = _style(service, voice, instructions)
     ask = SpeakRequest(
         text=fields.text("input", required=True),
@@ -69,7 +70,8 @@ def _request(fields: Fields, service: SpeechService) -> tuple[SpeakRequest, list
         style=style,
         response_format=fields.text("response_format", default="mp3"),
         sample_rate_hz=fields.integer("sample_rate"),
-        session_id=fields.text("session_id"),
+        tells_played=session_id is not None,  # only a session can be interrupted and asked
+        session_id=session_id,
         pool=fields.text("pool"),
     )
     return ask, ["instructions"] if instructions and style is None else []

@@ -50,6 +50,26 @@ async def test_audio_is_the_engines_own_in_order_and_the_summary_is_last() -> No
     assert (summary.played.text, summary.played.estimated) == (SENTENCE, False)
 
 
+@pytest.mark.parametrize(
+    ("options", "are_asked_for"),
+    [({}, True), ({"tells_played": False}, False), ({"tells_played": False, "word_boundaries": True}, True)],
+)
+async def test_words_are_asked_for_where_somebody_can_hear_of_them(
+    options: dict[str, bool], are_asked_for: bool
+) -> None:
+    engine = FakeEngine()
+    async with serving(engine) as service:
+        await said(service, ask(**options))
+    assert [utterance.word_boundaries for _, utterance in engine.said] == [are_asked_for]
+
+
+async def test_a_prompt_that_is_kept_keeps_its_words() -> None:
+    engine = FakeEngine()
+    async with serving(engine, prompt_cache_bytes=1_000_000) as service:
+        await said(service, ask(tells_played=False))
+    assert [utterance.word_boundaries for _, utterance in engine.said] == [True]
+
+
 async def test_a_wav_has_a_header_and_then_the_same_audio() -> None:
     async with serving(FakeEngine()) as service:
         audio = await said(service, ask(response_format="wav"))
