@@ -51,8 +51,9 @@ bench: $(STAMP) ## measure everything and rewrite docs/benchmarks.md
 	@$(BIN)/python benchmarks/report.py
 
 SOAK_MINUTES ?= 3
-soak: $(STAMP) ## mixed load for SOAK_MINUTES (3), steady memory and no cold call
-	@PYTHONPATH=. $(BIN)/python benchmarks/soak.py --minutes $(SOAK_MINUTES)
+SOAK_ENGINE ?= local
+soak: $(STAMP) ## mixed load for SOAK_MINUTES (3) on SOAK_ENGINE (local or azure): steady memory, no cold call
+	@PYTHONPATH=. $(BIN)/python benchmarks/soak.py --minutes $(SOAK_MINUTES) --engine $(SOAK_ENGINE)
 
 docs: $(STAMP) ## rewrite the settings tables and the CRD from the settings model
 	$(BIN)/python -m speechpool.config.table --write README.md

@@ -1,6 +1,6 @@
 """Mixed load for minutes: memory must be steady, no call at constant spacing cold, nothing left behind.
 
-`python benchmarks/soak.py [--minutes 3]`; exits with 1 where a promise does not hold.
+`python benchmarks/soak.py [--minutes 3] [--engine azure]`; exits with 1 where a promise does not hold.
 """
 
 import argparse
@@ -11,11 +11,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import report
 import uvloop
+from azure_bench.emulation import azure_sidecar, emulator
 from sidecar.wire import Wire, first_byte
 from tests.integration.sidecar import Sidecar, running_sidecar
 
@@ -133,19 +135,38 @@ class Soak:
         ]
 
 
+@contextlib.contextmanager
+def running(directory: Path, engine: str) -> Iterator[Sidecar]:
+    """A sidecar with the engine, ready."""
+    with contextlib.ExitStack() as stack:
+        if engine == "azure":
+            yield stack.enter_context(azure_sidecar(directory / "azure", stack.enter_context(emulator()), {}))
+        else:
+            yield stack.enter_context(running_sidecar(directory))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3.0, help="how long (default: 3)")
-    minutes = parser.parse_args().minutes
-    with tempfile.TemporaryDirectory() as name, running_sidecar(Path(name)) as sidecar:
+    parser.add_argument(
+        "--engine",
+        choices=("local", "azure"),
+        default="local",
+        help="the engine; azure is the emulator (default: local)",
+    )
+    arguments = parser.parse_args()
+    minutes, engine = arguments.minutes, arguments.engine
+    with tempfile.TemporaryDirectory() as name, running(Path(name), engine) as sidecar:
         fds = sidecar.open_fds()
         soak = Soak(sidecar, minutes * 60)
         uvloop.run(soak.run())
         targets = [*soak.targets(), report.at_most("file descriptors more than before", sidecar.open_fds() - fds, 8)]
     rows = [{"what": what, "count": count} for what, count in sorted(soak.counts.items())]
-    note = f"Mixed load for {minutes:g} minutes on a sidecar with its default settings and the local engine."
-    report.save("33-sidecar-soak", rows, title="Sidecar: soak", note=note, targets=targets)
-    print(report.text("33-sidecar-soak"))
+    note = f"Mixed load for {minutes:g} minutes on a sidecar with its default settings and the engine {engine}"
+    note += ", which is the emulator, by Azure's own SDK." if engine == "azure" else "."
+    section = {"local": "33-sidecar-soak", "azure": "43-azure-mixed-soak"}[engine]
+    report.save(section, rows, title=f"Soak: {engine}", note=note, targets=targets)
+    print(report.text(section))
     return 0 if all(target.reached for target in targets) else 1
 
 
