@@ -15,6 +15,7 @@ from speechpool.speech.azure.endpoints import Endpoint, EndpointList
 from speechpool.speech.azure.entra import TokenMaker, default_token_maker
 from speechpool.speech.azure.failures import Work
 from speechpool.speech.azure.measuring import measure
+from speechpool.speech.azure.memory import bound_arenas
 from speechpool.speech.azure.options import AzureOptions
 from speechpool.speech.azure.site import make_sites
 from speechpool.speech.azure.threads import SdkThreads
@@ -217,6 +218,7 @@ class AzureEngine:
         """
         if self._is_open:
             return
+        bound_arenas()
         await self._threads.run(_load_sdk)
         for source in self._sources():
             source.on_change(partial(self._credential_changed, source))
