@@ -222,7 +222,7 @@ class Maker(Generic[T]):
         try:
             good = await answer
         except asyncio.CancelledError:
-            good = False
+            good = False  # the client must get an owner all the same; nothing is awaited from here to the task's end
         now = self._engine.clock.now()
         loser = self._stock.end(attempt)
         if not good:
