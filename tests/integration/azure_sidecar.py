@@ -1,8 +1,6 @@
 """What the tests of the sidecar with Azure share: the real process, its Azure an emulator in a thread of the test."""
 
-import asyncio
 import contextlib
-import json
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -10,15 +8,14 @@ from typing import Any
 
 import httpx
 from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, eventually, running_sidecar
-from websockets.asyncio.client import ClientConnection, unix_connect
-from websockets.exceptions import ConnectionClosed
+from tests.integration.talk import Talk
+from websockets.asyncio.client import unix_connect
 
 __all__ = ["KEY", "TEXT", "Talk", "ask", "azure_sidecar", "footprint", "http", "in_order", "speech_pool", "talking"]
 
 KEY = "0123456789abcdef0123456789abcdef"
 TEXT = "Hello there, my good friend."
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default loads certificates, which takes longer than a request
-LAST = {"completed", "canceled", "error"}
 
 
 def speech_pool(name: str = "tts", **settings: Any) -> dict[str, Any]:
@@ -75,48 +72,6 @@ def _link(path: Path) -> str:
     with contextlib.suppress(OSError):
         return str(path.readlink())
     return ""
-
-
-class Talk:
-    """The client's side of one of the two WebSockets."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-
-    async def send(self, kind: str, **fields: Any) -> None:
-        await self.socket.send(json.dumps({"type": kind, **fields}))
-
-    async def receive(self) -> dict[str, Any] | bytes:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            message = await self.socket.recv()
-        return message if isinstance(message, bytes) else json.loads(message)
-
-    async def event(self, kind: str) -> dict[str, Any]:
-        """The next event of a kind; what comes before it is dropped."""
-        while True:
-            message = await self.receive()
-            if isinstance(message, dict) and message["type"] == kind:
-                return message
-
-    async def utterance(self) -> tuple[list[dict[str, Any]], bytes]:
-        """The events and the audio of one utterance to its end."""
-        events: list[dict[str, Any]] = []
-        audio = b""
-        while not events or events[-1]["type"] not in LAST:
-            message = await self.receive()
-            if isinstance(message, bytes):
-                audio += message
-            else:
-                events.append(message)
-        return events, audio
-
-    async def rest(self) -> list[dict[str, Any]]:
-        """Every event until the server closes."""
-        events = []
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                events.append(await self.receive())
-        return [event for event in events if isinstance(event, dict)]
 
 
 @contextlib.asynccontextmanager

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from tests.fakes import audio_of
-from tests.integration.api import PATIENCE_SECONDS, Api, eventually, fast_engine, serving
+from tests.integration.api import Api, eventually, fast_engine, serving
+from tests.integration.talk import LAST, Talk
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -19,50 +19,14 @@ from speechpool.web.ws_speech import MAX_TURNS
 
 PCM = AudioFormat(Codec.PCM, 24_000)
 PATH = "/v1/speech/stream"
-LAST = {"completed", "canceled", "error"}
 
 
-class Speech:
-    """The client's side."""
+class Speech(Talk):
+    """The client's side, and the API that it speaks to."""
 
     def __init__(self, api: Api, socket: ClientConnection) -> None:
+        super().__init__(socket)
         self.api = api
-        self.socket = socket
-
-    async def send(self, kind: str, **fields: Any) -> None:
-        await self.socket.send(json.dumps({"type": kind, **fields}))
-
-    async def receive(self) -> dict[str, Any] | bytes:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            message = await self.socket.recv()
-        return message if isinstance(message, bytes) else json.loads(message)
-
-    async def event(self, kind: str) -> dict[str, Any]:
-        """The next event of a kind; audio and other events before it are dropped."""
-        while True:
-            message = await self.receive()
-            if isinstance(message, dict) and message["type"] == kind:
-                return message
-
-    async def utterance(self) -> tuple[list[dict[str, Any]], bytes]:
-        """The events and the audio of one utterance to its end."""
-        events: list[dict[str, Any]] = []
-        audio = b""
-        while not events or events[-1]["type"] not in LAST:
-            message = await self.receive()
-            if isinstance(message, bytes):
-                audio += message
-            else:
-                events.append(message)
-        return events, audio
-
-    async def close_code(self) -> int | None:
-        """Wait until the server closes."""
-        try:
-            while True:
-                await self.receive()
-        except ConnectionClosed:
-            return self.socket.close_code
 
 
 @contextlib.asynccontextmanager
