@@ -80,7 +80,7 @@ class Soak:
 
 
 def least(sidecar: Sidecar) -> dict[str, int]:
-    """Threads, sockets and descriptors at the calmest of twenty looks: connections of callers who left close by then."""
+    """Threads, sockets and descriptors at the calmest of twenty looks: what callers left behind closes by then."""
     looks = []
     for _ in range(20):
         looks.append(footprint(sidecar))
