@@ -15,14 +15,13 @@ sends no older, and a sidecar skips what came while it applied another. `generat
 other only compares it.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from speechpool.settings.wire_fields import MAX_REASON_CHARACTERS, Fields, WireError, bounded, write_json
+from speechpool.settings.wire_fields import MAX_REASON_CHARACTERS, Fields, WireError, bounded, plain, write_json
 
 __all__ = [
     "DEFAULT_HEARTBEAT_SECONDS",
@@ -212,6 +211,8 @@ class Bye:
 FromSidecar = Hello | State
 FromOperator = NewSettings | NoSettings | Heartbeat | Bye
 
+_APPLYING: dict[str, Applying] = {one.value: one for one in Applying}
+
 _TYPES: dict[type, str] = {
     Hello: "hello",
     State: "state",
@@ -239,10 +240,9 @@ def encode(message: FromSidecar | FromOperator) -> str:
     Raises:
         WireError: It is larger than its receiver takes, or not made of JSON types.
     """
+    fields = plain(message)
     if isinstance(message, NewSettings):
-        fields = {"name": message.name, **dataclasses.asdict(message.revision), "spec": message.spec}
-    else:
-        fields = dataclasses.asdict(message)
+        fields |= plain(fields.pop("revision"))
     text = write_json({"type": _TYPES[type(message)], **fields})
     limit = MAX_SIDECAR_MESSAGE_BYTES if isinstance(message, FromSidecar) else MAX_OPERATOR_MESSAGE_BYTES
     if (size := len(text.encode())) > limit:
@@ -311,13 +311,13 @@ def _revision(fields: Fields) -> Revision:
 
 def _state(fields: Fields) -> State:
     word = fields.text("state", 1, 64)
-    if word not in list(Applying):
+    if word not in _APPLYING:
         raise WireError(f"state must be one of {', '.join(Applying)}")
     pools = fields.mapping("pools")
     if len(pools) > _MAX_POOLS or not all(isinstance(one, dict) and _is_name(name) for name, one in pools.items()):
         raise WireError(f"pools must be an object of at most {_MAX_POOLS} pools")
     return State(
-        state=Applying(word),
+        state=_APPLYING[word],
         offered=fields.optional("offered", _revision),
         applied=fields.optional("applied", _revision),
         error=fields.reason("error"),
