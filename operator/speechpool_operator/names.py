@@ -16,7 +16,9 @@ __all__ = [
     "MEMORY_LIMIT_ANNOTATION",
     "MEMORY_REQUEST_ANNOTATION",
     "NAMESPACE_ENABLED",
+    "OPERATOR_SELECTOR",
     "POOL_ANNOTATION",
+    "SIDECAR_CONTAINER",
     "STARTUP_WAIT_ANNOTATION",
     "Condition",
     "Reason",
@@ -31,6 +33,12 @@ INJECT_LABEL: Final = f"{GROUP}/inject"
 
 INJECTED_LABEL: Final = f"{GROUP}/injected"
 """On a pod that has a sidecar, `ENABLED`: the injector sets it, and who adds a sidecar by hand does too."""
+
+SIDECAR_CONTAINER: Final = "speechpool"
+"""The name of the sidecar among a pod's initContainers."""
+
+OPERATOR_SELECTOR: Final = "app.kubernetes.io/name=speechpool,app.kubernetes.io/component=operator"
+"""Selects the operator's Deployment, Service and pods, as kubectl's `-l`."""
 
 ENABLED: Final = "true"
 DISABLED: Final = "false"
