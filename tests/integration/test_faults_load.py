@@ -21,6 +21,8 @@ from speechpool.client import SidecarRefused, SidecarUnreachable, Speech, Speech
 Start = Callable[..., Sidecar]
 
 TEXT = sentence(2, words=12)
+LONGEST = sentence(0, words=600)
+"""As much as one utterance may hold: a fast machine needs seconds to make it, many times a shutdown's 0.3 s."""
 UNREAD_BYTES = 6 * 2**20
 """How much the main process may grow for readers who do not read: their buffers, and the allocator's own."""
 
@@ -233,7 +235,7 @@ class TestStopUnderLoad:
             unix_connect(str(sidecar.socket), "ws://speechpool/v1/speech/stream") as served,
             unix_connect(str(sidecar.socket), "ws://speechpool/v1/speech/stream") as waiting,
         ):
-            await served.send(json.dumps({"type": "speak", "id": "said", "input": LONG, "speed": 0.25}))
+            await served.send(json.dumps({"type": "speak", "id": "said", "input": LONGEST, "speed": 0.25}))
             await asyncio.wait_for(served.recv(), PATIENCE_SECONDS)
             await waiting.send(json.dumps({"type": "speak", "id": "said", "input": TEXT}))
             await asyncio.to_thread(until, lambda: pool(sidecar)["waiting"] == 1, "one waits")
