@@ -4,6 +4,10 @@ from enum import StrEnum
 from typing import Final
 
 __all__ = [
+    "AZURE_ENDPOINT_ANNOTATION",
+    "AZURE_REGION_ANNOTATION",
+    "CA_CONFIG_MAP",
+    "CA_KEY",
     "CPU_REQUEST_ANNOTATION",
     "CREDENTIALS_SECRET_ANNOTATION",
     "DISABLED",
@@ -11,11 +15,14 @@ __all__ = [
     "ENGINE_ANNOTATION",
     "GROUP",
     "INJECTED_LABEL",
+    "INJECTION_WARNINGS_ANNOTATION",
     "INJECT_LABEL",
     "LOG_LEVEL_ANNOTATION",
     "MEMORY_LIMIT_ANNOTATION",
     "MEMORY_REQUEST_ANNOTATION",
     "NAMESPACE_ENABLED",
+    "NOT_INJECTED_ANNOTATION",
+    "OPERATOR_CA_ANNOTATION",
     "OPERATOR_SELECTOR",
     "POOL_ANNOTATION",
     "SIDECAR_CONTAINER",
@@ -54,6 +61,25 @@ MEMORY_REQUEST_ANNOTATION: Final = f"{GROUP}/memory-request"
 MEMORY_LIMIT_ANNOTATION: Final = f"{GROUP}/memory-limit"
 STARTUP_WAIT_ANNOTATION: Final = f"{GROUP}/startup-wait-seconds"
 LOG_LEVEL_ANNOTATION: Final = f"{GROUP}/log-level"
+
+AZURE_REGION_ANNOTATION: Final = f"{GROUP}/azure-region"
+AZURE_ENDPOINT_ANNOTATION: Final = f"{GROUP}/azure-endpoint"
+"""Where the pod's Azure Speech resource is; no secret, so that it need not be in the credentials' Secret."""
+
+OPERATOR_CA_ANNOTATION: Final = f"{GROUP}/operator-ca"
+"""The certificates that vouch for the operator, in PEM, as they were at the admission; the injector writes it."""
+
+NOT_INJECTED_ANNOTATION: Final = f"{GROUP}/not-injected"
+"""Why a pod that asked for a sidecar got none, in one word; the injector writes it."""
+
+INJECTION_WARNINGS_ANNOTATION: Final = f"{GROUP}/injection-warnings"
+"""What the injector left aside, a line for each; it writes it."""
+
+CA_CONFIG_MAP: Final = "speechpool-ca"
+"""The ConfigMap beside the sidecars that holds the certificates that vouch for the operator now."""
+
+CA_KEY: Final = "ca.crt"
+"""Its key."""
 
 
 class Status(StrEnum):
