@@ -12,10 +12,10 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo kube test check format bench soak docs clean
+.PHONY: help setup demo kube test e2e check format bench soak docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV): Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SpeechPool needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -32,12 +32,15 @@ setup: $(STAMP) ## make .venv with everything from the lock file
 demo: $(STAMP) ## hear speech made by a warm client, in under a minute
 	@$(BIN)/python examples/demo.py
 
-kube: $(STAMP) ## build the Kubernetes that tests run on, once a machine
+kube: $(STAMP) ## build the Kubernetes that `make e2e` runs on, once a machine
 	@$(BIN)/python tests/cluster/build.py > /dev/null
 
-test: kube ## run every test
+test: $(STAMP) ## run every test that needs no Kubernetes
 	@$(BIN)/python -m tests.integration.browser
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/unit tests/integration tests/contract
+
+e2e: kube ## run the tests on a real Kubernetes
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/e2e
 
 check: $(STAMP) ## format, lint, types, import contracts, lock file
 	$(BIN)/ruff format --check .

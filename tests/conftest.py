@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-pytest_plugins = ["tests.integration.sidecar", "tests.cluster.apiserver", "tests.cluster.speechpools"]
+pytest_plugins = ["tests.integration.sidecar"]
 
 
 def pytest_configure() -> None:

@@ -94,7 +94,7 @@ def main() -> int:
     except (subprocess.CalledProcessError, OSError) as error:
         needs = (
             f"Go {'.'.join(map(str, GO_NEEDED))} or newer (or the package index, which has one), a module proxy that"
-            " GOPROXY names, and 3 GB of free disk"
+            " GOPROXY names, and 9 GB of free disk"
         )
         print(f"error: no Kubernetes for `make e2e`: {error}. To build it takes {needs}.", file=sys.stderr)
         return 1

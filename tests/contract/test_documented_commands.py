@@ -158,7 +158,7 @@ class TestMake:
         """What the targets run is proved elsewhere: test_cli_examples.py has the demo, the others are the checks."""
         makefile = (ROOT / "Makefile").read_text()
         words = shlex.split(line, comments=True)[1:]
-        targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+        targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
         variables = set(re.findall(r"^([A-Z_]+)\s*\?=", makefile, re.MULTILINE))
 
         assert {word for word in words if "=" not in word} <= targets, place

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from tests.integration.config_streams import hear, serving, settings
+from tests.e2e.config_streams import hear, serving, settings
 
 from speechpool.settings.wire import NewSettings
 from speechpool_operator.identity import Identities, IdentityRefused, IdentityUnknown, Refusal

@@ -7,7 +7,7 @@ import signal
 import pytest
 import uvloop
 from tests.cluster.apiserver import running_api_server
-from tests.integration.api_faults import CLOSE, HANG, gateway
+from tests.e2e.api_faults import CLOSE, HANG, gateway
 
 from speechpool_operator import kube, kube_watch
 from speechpool_operator.kube import METADATA, KubeClient, KubeError, KubeUnavailable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.integration.config_streams import NAME, hear, on_both_loops, serving, settings
+from tests.e2e.config_streams import NAME, hear, on_both_loops, serving, settings
 
 from speechpool.settings.wire import Hello, NewSettings, encode
 from speechpool_operator.identity import PodIdentity
@@ -144,7 +144,7 @@ async def test_five_hundred_sidecars_at_once_are_all_served(api, tmp_path):
             cell.put(settings(2))
         heard = await asyncio.gather(*(hear(stream, NewSettings) for stream in streams))
         assert {message.revision.generation for message in heard} == {2}
-        assert served.server.pushed == SIDECARS
+        assert served.server.counts.pushed == SIDECARS
         await all_of_them.aclose()
         await served.fleet.until(lambda: len(served.fleet.left) == SIDECARS)
         assert served.server.endings["PeerClosed"] == SIDECARS

@@ -9,7 +9,7 @@ import time
 
 import aiohttp
 import pytest
-from tests.integration.config_streams import APPLIED, NAME, hear, issue, on_both_loops, say, serving, settings
+from tests.e2e.config_streams import APPLIED, NAME, hear, issue, on_both_loops, say, serving, settings
 
 from speechpool.settings.wire import MAX_SIDECAR_MESSAGE_BYTES, Bye, Heartbeat, Hello, NewSettings, NoSettings, Revision
 
@@ -61,7 +61,7 @@ async def test_of_a_burst_only_the_newest_is_sent(api, tmp_path, sidecar_token):
         for generation in range(1, 101):
             cell.put(settings(generation))
         assert (await hear(stream, NewSettings)).revision.generation == 100
-        assert served.server.pushed == 1
+        assert served.server.counts.pushed == 1
 
 
 @on_both_loops
