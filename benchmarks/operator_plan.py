@@ -7,7 +7,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 
 import report
 
@@ -16,6 +15,7 @@ from speechpool_operator.fleet import Fleet
 from speechpool_operator.names import INJECTED_LABEL
 from speechpool_operator.objects import Pod, SpeechPool, read_pod, read_speech_pool
 from speechpool_operator.reconcile import Plan, plan
+from speechpool_operator.streams import Cell
 
 POOLS = 100
 
@@ -34,13 +34,14 @@ class Cluster:
         self.generation = 1
         self.count = pods
         self.fleet = Fleet("speechpool-system", clock=lambda: self.now)
+        self.cells: dict[str, Cell] = {}
         self.sent: dict[str, NewSettings] = {}
         self.fleet.keep_pools([self.pool(index) for index in range(pools)])
         self.fleet.keep_pods([self.pod(index) for index in range(pods)])
         for index in range(pods):
-            seen = self.pod(index)
-            fields = {name: getattr(seen, name) for name in ("uid", "namespace", "name", "labels")}
-            self.fleet.connected(SimpleNamespace(**fields, annotations={}), Hello(version="0"))
+            pod = self.pod(index)
+            cell = self.cells[pod.uid] = Cell()
+            self.fleet.connected(pod, Hello(version="0"), cell)
         self.plan()
         for uid in self.sent:
             self.say(uid, warm=3)
@@ -88,7 +89,8 @@ class Cluster:
     def say(self, uid: str, *, warm: int) -> None:
         revision = self.sent[uid].revision
         pools = {name: PoolState(warm=warm, wanted=3, ready=True) for name in ("tts", "stt")}
-        self.fleet.said(uid, State(state=Applying.APPLIED, offered=revision, applied=revision, pools=pools))
+        state = State(state=Applying.APPLIED, offered=revision, applied=revision, pools=pools)
+        self.fleet.said(uid, self.cells[uid], state)
 
     def plan(self) -> Plan:
         made = plan(self.fleet)

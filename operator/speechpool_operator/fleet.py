@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 
 from speechpool.settings.wire import Hello, State
 from speechpool_operator.members import Entry, Member, Stream, counted
-from speechpool_operator.names import POOL_ANNOTATION
-from speechpool_operator.objects import Key, Pod, PodMetadata, SpeechPool
+from speechpool_operator.objects import Key, Pod, SpeechPool
 from speechpool_operator.patience import Patience
 from speechpool_operator.selection import NOBODY, Choice, choose, selects
 from speechpool_operator.streams import Cell
@@ -146,31 +145,26 @@ class Fleet:
 
     # --- streams ---------------------------------------------------------------------------------------------------
 
-    def connected(self, pod: PodMetadata, hello: Hello) -> Cell:
-        """Note a sidecar's connection; it replaces an older one of the same pod.
+    def connected(self, pod: Pod, hello: Hello, cell: Cell) -> None:
+        """Note a sidecar's connection; it takes the place of an older one of the same pod.
 
         Args:
             pod: The pod, as the API server has it now.
             hello: What the sidecar said first.
-
-        Returns:
-            Where the sidecar's messages go.
+            cell: Where the sidecar's messages go.
         """
-        annotation = pod.annotations.get(POOL_ANNOTATION, "").strip()
-        seen = Pod(uid=pod.uid, namespace=pod.namespace, name=pod.name, labels=pod.labels, pool=annotation)
-        member = self._put_pod(seen)
-        member.stream = Stream(Cell(), hello)
+        member = self._put_pod(pod)
+        member.stream = Stream(cell, hello)
         member.was_connected = True
         self.absence.stop(pod.uid)
         self._choose(pod.uid, member)
         self._heard(pod.uid, member)
         self._recount(pod.uid)
-        return member.stream.cell
 
-    def said(self, uid: str, state: State) -> None:
-        """Note what the sidecar of a pod said on its newest connection."""
+    def said(self, uid: str, cell: Cell, state: State) -> None:
+        """Note what the sidecar of a pod said; what comes on an older connection of it counts no more."""
         member = self.members.get(uid)
-        if not member or not member.stream:
+        if not member or not member.stream or member.stream.cell is not cell:
             return
         self._heard(uid, member)
         stream = member.stream
@@ -179,10 +173,10 @@ class Fleet:
             stream.filled = state.applied
         self._recount(uid)
 
-    def gone(self, uid: str) -> None:
-        """Note that the newest connection of a pod's sidecar ended."""
+    def gone(self, uid: str, cell: Cell) -> None:
+        """Note that a connection of a pod's sidecar ended; there may be a newer one."""
         member = self.members.get(uid)
-        if not member or not member.stream:
+        if not member or not member.stream or member.stream.cell is not cell:
             return
         member.stream = None
         if member.watched:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from speechpool.settings.wire import NewSettings, Revision, WireError, encode, spec_hash
 from speechpool_operator import spec as specs
 from speechpool_operator.names import ENABLED, INJECT_LABEL, INJECTED_LABEL, POOL_ANNOTATION
 from speechpool_operator.spec import Scope, Spec
 
-__all__ = ["Key", "Pod", "PodMetadata", "SpeechPool", "read_pod", "read_speech_pool"]
+__all__ = ["Key", "Pod", "SpeechPool", "read_pod", "read_speech_pool"]
 
 Key = tuple[str, str]
 """A namespace and a name."""
@@ -55,30 +55,6 @@ class SpeechPool:
     def is_default(self) -> bool:
         """Whether it asks to be the platform's default."""
         return self.spec.scope is Scope.CLUSTER
-
-
-class PodMetadata(Protocol):
-    """A pod of which the names, the labels and the annotations are known."""
-
-    @property
-    def uid(self) -> str:
-        """Tells two pods of one name apart."""
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """As the API server has them."""
-
-    @property
-    def annotations(self) -> Mapping[str, str]:
-        """As the API server has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

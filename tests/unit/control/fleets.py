@@ -7,6 +7,7 @@ from speechpool_operator.fleet import Fleet
 from speechpool_operator.names import INJECTED_LABEL, POOL_ANNOTATION
 from speechpool_operator.objects import Pod, SpeechPool, read_pod, read_speech_pool
 from speechpool_operator.reconcile import plan
+from speechpool_operator.streams import Cell
 
 OPERATOR = "speechpool-system"
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -60,14 +61,6 @@ def a_pod(*args, **kwargs) -> Pod:
     return found
 
 
-class Identity:
-    """A pod as the config server knows it."""
-
-    def __init__(self, pod: Pod) -> None:
-        self.uid, self.namespace, self.name, self.labels = pod.uid, pod.namespace, pod.name, pod.labels
-        self.annotations = {POOL_ANNOTATION: pod.pool} if pod.pool else {}
-
-
 def applied(message: NewSettings, *, warm=3, wanted=3, ready=True) -> State:
     pools = {"tts": PoolState(warm=warm, wanted=wanted, ready=ready)}
     return State(state=Applying.APPLIED, offered=message.revision, applied=message.revision, pools=pools)
@@ -87,6 +80,7 @@ class World:
     def __init__(self, *, known=True) -> None:
         self.now = 1000.0
         self.fleet = Fleet(OPERATOR, clock=lambda: self.now, wall=lambda: START + timedelta(seconds=self.now - 1000))
+        self.cells = {}
         self.sent = {}
         self.status = {}
         self.closed = []
@@ -108,12 +102,26 @@ class World:
         """A pod starts, its sidecar connects and gets what it is to run with."""
         if watched:
             self.fleet.put_pod(pod)
-        self.fleet.connected(Identity(pod), HELLO)
+        self.connect(pod)
         self.plan()
+
+    def connect(self, pod):
+        """A sidecar connects; where its messages go."""
+        cell = self.cells[pod.uid] = Cell()
+        self.fleet.connected(pod, HELLO, cell)
+        return cell
+
+    def say(self, pod, state):
+        """A sidecar speaks, on its newest connection."""
+        self.fleet.said(pod.uid, self.cells[pod.uid], state)
+
+    def leave(self, pod):
+        """A sidecar's newest connection ends."""
+        self.fleet.gone(pod.uid, self.cells[pod.uid])
 
     def runs(self, pod, **kwargs):
         """A sidecar runs what it was sent last."""
-        self.fleet.said(pod.uid, applied(self.sent[pod.uid], **kwargs))
+        self.say(pod, applied(self.sent[pod.uid], **kwargs))
         self.plan()
 
     def condition(self, kind, name="voice", namespace="calls"):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
-from tests.unit.control.fleets import HELLO, OPERATOR, VOICE, Identity, World, a_pod, applied, rejected, speech_pool
+from tests.unit.control.fleets import OPERATOR, VOICE, World, a_pod, applied, rejected, speech_pool
 
 from speechpool.settings.wire import Applying, NewSettings, State
 from speechpool_operator.conditions import differs, status_of
@@ -148,7 +148,7 @@ class Anything(RuleBasedStateMachine):
     def connect(self, namespace, name):
         uid = f"pod-{namespace}-{name}"
         if uid in self.pods:
-            self.streams[uid] = self.world.fleet.connected(Identity(self.pods[uid]), HELLO)
+            self.streams[uid] = self.world.connect(self.pods[uid])
             self.states.pop(uid, None)
             self.were_connected.add(uid)
             self.newest.pop(uid, None)
@@ -159,14 +159,14 @@ class Anything(RuleBasedStateMachine):
         message = self.world.sent.get(uid)
         if uid in self.streams and isinstance(message, NewSettings):
             self.states[uid] = word(kind, message)
-            self.world.fleet.said(uid, self.states[uid])
+            self.world.say(self.pods[uid], self.states[uid])
 
     @rule(namespace=NAMESPACES, name=NAMES)
     def disconnect(self, namespace, name):
         uid = f"pod-{namespace}-{name}"
         if self.streams.pop(uid, None):
             self.states.pop(uid, None)
-            self.world.fleet.gone(uid)
+            self.world.leave(self.pods[uid])
 
     @rule()
     def plan(self):
@@ -212,13 +212,13 @@ class Anything(RuleBasedStateMachine):
         for uid, pod in reversed(self.pods.items()):
             fresh.fleet.put_pod(pod)
             if uid in self.were_connected:
-                fresh.fleet.connected(Identity(pod), HELLO)
-            if uid not in self.streams:
-                fresh.fleet.gone(uid)
+                fresh.connect(pod)
+                if uid not in self.streams:
+                    fresh.leave(pod)
         for pool in sorted(self.pools.values(), key=lambda one: one.name, reverse=True):
             fresh.fleet.put_pool(pool)
         for uid, state in self.states.items():
-            fresh.fleet.said(uid, state)
+            fresh.say(self.pods[uid], state)
         assert self.known(fresh.fleet) == self.known(self.world.fleet)
 
     def known(self, fleet):

@@ -1,11 +1,12 @@
 """What each sidecar is sent: the settings of the object that its pod follows, once, and nothing else."""
 
 import pytest
-from tests.unit.control.fleets import HELLO, OPERATOR, Identity, World, a_pod, applied, pool_manifest, speech_pool
+from tests.unit.control.fleets import OPERATOR, World, a_pod, applied, pool_manifest, speech_pool
 
 from speechpool.settings.wire import NewSettings, NoSettings
 from speechpool_operator.names import INJECTED_LABEL, Reason
 from speechpool_operator.objects import read_speech_pool
+from speechpool_operator.streams import Cell
 
 POD = a_pod()
 
@@ -48,14 +49,14 @@ def test_nothing_is_sent_twice(world):
     assert world.plan().messages == {}
     world.fleet.put_pod(a_pod())
     world.fleet.put_pool(speech_pool())
-    world.fleet.said(POD.uid, applied(message))
+    world.say(POD, applied(message))
     assert world.plan().messages == {}
 
 
 def test_nothing_is_sent_before_all_objects_are_known():
     world = World(known=False)
     world.fleet.keep_pods([POD])
-    world.fleet.connected(Identity(POD), HELLO)
+    world.connect(POD)
     assert world.plan().messages == {}
     pool = speech_pool()
     world.fleet.keep_pools([pool])
@@ -208,7 +209,7 @@ def test_the_platforms_default_holds_where_nothing_else_does(world):
 def test_a_sidecar_that_connects_again_gets_its_settings_again(world):
     pool = speech_pool()
     started(world, pool)
-    world.fleet.gone(POD.uid)
+    world.leave(POD)
     assert world.plan().messages == {}
     world.sent.clear()
     world.join(POD)
@@ -217,8 +218,18 @@ def test_a_sidecar_that_connects_again_gets_its_settings_again(world):
 
 def test_the_newest_connection_gets_the_messages(world):
     started(world, speech_pool())
-    newest = world.fleet.connected(Identity(POD), HELLO)
+    newest = world.connect(POD)
     assert world.plan().messages[POD.uid][0] is newest
+
+
+def test_what_comes_on_an_older_connection_counts_no_more(world):
+    message = started(world, speech_pool())
+    older = world.cells[POD.uid]
+    newest = world.connect(POD)
+    world.fleet.said(POD.uid, older, applied(message))
+    world.fleet.gone(POD.uid, older)
+    stream = world.fleet.members[POD.uid].stream
+    assert (stream.cell, stream.state) == (newest, None)
 
 
 def test_a_terminating_pod_gets_nothing_more(world):
@@ -234,7 +245,7 @@ def test_the_stream_of_a_pod_that_is_gone_is_closed(world):
     world.fleet.drop_pod(POD.uid)
     made = world.plan()
     assert (made.closing, made.messages) == ((cell,), {})
-    world.fleet.gone(POD.uid)
+    world.leave(POD)
     assert world.plan().closing == ()
 
 
@@ -252,23 +263,23 @@ def test_a_sidecar_that_the_watch_does_not_see_is_served_and_forgotten(world):
     assert runs(world, pod) == {"warmSize": 1}
     world.fleet.keep_pods([])
     assert world.plan().closing == ()
-    world.fleet.gone(pod.uid)
+    world.leave(pod)
     assert world.fleet.members == {}
 
 
 def test_labels_of_the_watch_hold_over_those_of_the_connection(world):
     world.fleet.put_pool(speech_pool(warmSize=1))
     world.fleet.put_pod(POD)
-    world.fleet.connected(Identity(a_pod(labels={"app": "old"})), HELLO)
+    world.connect(a_pod(labels={"app": "old"}))
     world.plan()
     assert runs(world) == {"warmSize": 1}
 
 
 def test_what_is_said_without_a_connection_is_nothing(world):
     message = started(world, speech_pool())
-    world.fleet.gone(POD.uid)
+    world.leave(POD)
     world.runs(POD)
-    world.fleet.gone("nobody")
+    world.fleet.gone("nobody", Cell())
     world.fleet.drop_pod("nobody")
     world.fleet.drop_pool("no", "body")
     assert world.plan().messages == {}

@@ -2,9 +2,7 @@
 
 import pytest
 from tests.unit.control.fleets import (
-    HELLO,
     OPERATOR,
-    Identity,
     World,
     a_pod,
     applied,
@@ -87,7 +85,7 @@ def test_a_status_that_another_has_changed_is_written_again(world):
 def test_an_old_acknowledgement_is_not_one_of_the_new_generation(world):
     old = world.sent[POD.uid]
     edit(world, warmSize=4)
-    world.fleet.said(POD.uid, applied(old))
+    world.say(POD, applied(old))
     world.plan()
     assert counts(world)["synced"] == 0
     assert world.condition(Condition.SYNCED) == ("False", Reason.PENDING)
@@ -100,7 +98,7 @@ def test_an_old_acknowledgement_is_not_one_of_the_new_generation(world):
 def test_a_sidecar_that_is_still_applying_is_not_synced(world):
     edit(world, warmSize=4)
     message = world.sent[POD.uid]
-    world.fleet.said(POD.uid, State(state=Applying.APPLYING, offered=message.revision, applied=message.revision))
+    world.say(POD, State(state=Applying.APPLYING, offered=message.revision, applied=message.revision))
     world.plan()
     assert counts(world)["synced"] == 0
 
@@ -110,7 +108,7 @@ def test_an_acknowledgement_of_an_object_made_again_is_not_one_of_the_first(worl
     world.fleet.drop_pool(*KEY)
     world.fleet.put_pool(speech_pool(uid="second", warmSize=3))
     world.plan()
-    world.fleet.said(POD.uid, applied(first))
+    world.say(POD, applied(first))
     world.plan()
     assert counts(world)["synced"] == 0
 
@@ -118,7 +116,7 @@ def test_an_acknowledgement_of_an_object_made_again_is_not_one_of_the_first(worl
 def test_a_refusal_is_told_with_its_pod(world):
     running = world.sent[POD.uid].revision
     edit(world, warmSize=4)
-    world.fleet.said(SECOND.uid, rejected(world.sent[SECOND.uid], "warmSize is too large", running=running))
+    world.say(SECOND, rejected(world.sent[SECOND.uid], "warmSize is too large", running=running))
     world.runs(POD)
     assert counts(world) == {"matched": 2, "missing": 0, "connected": 2, "synced": 1, "failed": 1}
     assert world.status[KEY]["lastError"]["pod"] == "voice-1"
@@ -129,7 +127,7 @@ def test_a_refusal_is_told_with_its_pod(world):
 def test_the_last_refusal_is_told(world):
     edit(world, warmSize=4)
     for pod, error in ((POD, "first"), (SECOND, "second"), (POD, "first")):
-        world.fleet.said(pod.uid, rejected(world.sent[pod.uid], error))
+        world.say(pod, rejected(world.sent[pod.uid], error))
         world.plan()
     assert world.status[KEY]["lastError"]["message"] == "second"
 
@@ -138,7 +136,7 @@ def test_a_late_refusal_is_not_one_of_the_new_generation(world):
     edit(world, warmSize=4)
     late = rejected(world.sent[POD.uid])
     edit(world, warmSize=5, generation=3)
-    world.fleet.said(POD.uid, late)
+    world.say(POD, late)
     world.plan()
     assert counts(world)["failed"] == 0
     assert "lastError" not in world.status[KEY]
@@ -146,7 +144,7 @@ def test_a_late_refusal_is_not_one_of_the_new_generation(world):
 
 def test_a_refusal_is_over_with_the_next_generation(world):
     edit(world, warmSize=4)
-    world.fleet.said(POD.uid, rejected(world.sent[POD.uid]))
+    world.say(POD, rejected(world.sent[POD.uid]))
     world.plan()
     edit(world, warmSize=5, generation=3)
     assert "lastError" not in world.status[KEY]
@@ -155,8 +153,8 @@ def test_a_refusal_is_over_with_the_next_generation(world):
 
 def test_a_sidecar_that_leaves_takes_what_it_said_with_it(world):
     edit(world, warmSize=4)
-    world.fleet.said(POD.uid, rejected(world.sent[POD.uid]))
-    world.fleet.gone(POD.uid)
+    world.say(POD, rejected(world.sent[POD.uid]))
+    world.leave(POD)
     world.plan()
     assert counts(world) == {"matched": 2, "missing": 0, "connected": 1, "synced": 0, "failed": 0}
     assert world.status[KEY]["warm"] == {"now": 3, "wanted": 3}
@@ -207,7 +205,7 @@ def test_one_pool_of_several_counts(world):
     edit(world, warmSize=4)
     revision = world.sent[POD.uid].revision
     world.runs(SECOND)
-    world.fleet.said(POD.uid, State(state=Applying.APPLIED, offered=revision, applied=revision, pools=pools))
+    world.say(POD, State(state=Applying.APPLIED, offered=revision, applied=revision, pools=pools))
     world.plan()
     assert world.condition(Condition.READY) == ("False", Reason.WARMING)
 
@@ -218,7 +216,7 @@ def test_numbers_of_warm_clients_are_renewed_every_ten_seconds_at_most(world):
     assert world.status[KEY]["warm"]["now"] == 5
     world.now += WARM_SECONDS - 1
     world.runs(SECOND)
-    world.fleet.said(POD.uid, applied(world.sent[POD.uid], warm=1))
+    world.say(POD, applied(world.sent[POD.uid], warm=1))
     made = world.plan()
     assert (made.statuses, made.due_at) == ({}, world.now + 1)
     world.now += 1
@@ -254,7 +252,7 @@ def test_a_sidecar_that_speaks_again_is_stale_no_more(world):
 
 
 def test_a_sidecar_that_lost_its_connection_is_stale_after_a_while(world):
-    world.fleet.gone(POD.uid)
+    world.leave(POD)
     world.plan()
     assert world.condition(Condition.STALE) is None
     world.now += SILENCE_SECONDS
@@ -388,7 +386,7 @@ def test_pods_of_other_namespaces_are_told_with_them():
     world = World()
     world.fleet.put_pool(speech_pool("base", OPERATOR, scope="Cluster"))
     world.join(POD)
-    world.fleet.said(POD.uid, rejected(world.sent[POD.uid], "no"))
+    world.say(POD, rejected(world.sent[POD.uid], "no"))
     world.plan()
     assert world.status[OPERATOR, "base"]["lastError"]["pod"] == "calls/voice-0"
 
@@ -409,6 +407,6 @@ def test_an_object_with_problems_is_not_accepted(world):
 
 
 def test_the_status_of_an_object_that_is_gone_is_not_planned(world):
-    world.fleet.connected(Identity(POD), HELLO)
+    world.connect(POD)
     world.fleet.drop_pool(*KEY)
     assert world.plan().statuses == {}
