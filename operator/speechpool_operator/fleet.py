@@ -203,6 +203,16 @@ class Fleet:
                 self.members[uid].late = True
                 self._recount(uid)
 
+    def replan(self) -> None:
+        """Take nothing that was planned as done: every sidecar is to be sent what it should have, and so on."""
+        for member in self.members.values():
+            if member.stream:
+                member.stream.put = None
+        for entry in self.entries.values():
+            entry.status = entry.pool.status
+        self.changed_pods = dict.fromkeys(self.members)
+        self.changed_pools = dict.fromkeys(self.entries)
+
     def _note_known(self) -> None:
         if self.known_at is None and self.pools_known and self._pods_known:
             self.known_at = self.clock()

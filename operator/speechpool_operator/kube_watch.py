@@ -58,6 +58,7 @@ class Watch(Generic[T]):
         read: Makes an object's metadata small at once: a page of them is never kept whole.
         sink: Who wants to know.
         label_selector: As kubectl's `-l`; empty for all.
+        field_selector: As kubectl's `--field-selector`; empty for all.
         inactivity_seconds: Longest silence before a new watch is begun.
     """
 
@@ -69,13 +70,15 @@ class Watch(Generic[T]):
         read: Callable[[Mapping[str, Any]], T],
         sink: Sink[T],
         label_selector: str = "",
+        field_selector: str = "",
         inactivity_seconds: float = INACTIVITY_SECONDS,
     ) -> None:
         self._client = client
         self._path = path
         self._read = read
         self._sink = sink
-        self._selector = {"labelSelector": label_selector} if label_selector else {}
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        self._selector = {name: value for name, value in selectors.items() if value}
         self._inactivity_seconds = inactivity_seconds
         self._version: str | None = None
         self._failures = 0

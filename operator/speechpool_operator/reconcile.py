@@ -45,11 +45,14 @@ class Plan:
 
 
 def plan(fleet: Fleet) -> Plan:
-    """Everything that has to be done since the last plan."""
+    """Everything that has to be done since the last plan.
+
+    Where this raises, what was planned so far is lost: `Fleet.replan` before the next attempt.
+    """
     fleet.pass_time()
-    closing, fleet.closing = tuple(fleet.closing), []
     messages = dict(_messages(fleet)) if fleet.pools_known else {}
     statuses = dict(_statuses(fleet, fleet.known_at)) if fleet.known_at is not None else {}
+    closing, fleet.closing = tuple(fleet.closing), []
     return Plan(messages, statuses, closing, fleet.due_at)
 
 

@@ -267,10 +267,10 @@ def test_a_sidecar_that_the_watch_does_not_see_is_served_and_forgotten(world):
     assert world.fleet.members == {}
 
 
-def test_labels_of_the_watch_hold_over_those_of_the_connection(world):
+def test_newer_labels_of_the_watch_hold_over_those_of_the_connection(world):
     world.fleet.put_pool(speech_pool(warmSize=1))
-    world.fleet.put_pod(POD)
-    world.connect(a_pod(labels={"app": "old"}))
+    world.fleet.put_pod(a_pod(version=10**9))
+    world.connect(a_pod(labels={"app": "old"}, version=10**9 - 1))
     world.plan()
     assert runs(world) == {"warmSize": 1}
 
