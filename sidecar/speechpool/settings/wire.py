@@ -15,8 +15,9 @@ sends no older, and a sidecar skips what came while it applied another. `generat
 other only compares it.
 """
 
+import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -262,7 +263,7 @@ def from_sidecar(text: str) -> FromSidecar | None:
             return Hello(
                 protocol=fields.integer("protocol", 1, 1_000_000),
                 version=fields.text("version", 0, 64, default=""),
-                applied=fields.optional("applied", _revision),
+                applied=fields.optional("applied", _told_revision),
             )
         case "state":
             return _state(fields)
@@ -299,6 +300,8 @@ def from_operator(text: str) -> FromOperator | None:
 
 
 # --- the parts of messages ---------------------------------------------------------------------------------------
+# Those that many messages have in common are made once: an operator hears each of them from every sidecar. What cannot
+# be remembered (a list where a number must be) or is wrong is read again with its path, to be told.
 
 
 def _revision(fields: Fields) -> Revision:
@@ -309,25 +312,16 @@ def _revision(fields: Fields) -> Revision:
     )
 
 
-def _state(fields: Fields) -> State:
-    word = fields.text("state", 1, 64)
-    if word not in _APPLYING:
-        raise WireError(f"state must be one of {', '.join(Applying)}")
-    pools = fields.mapping("pools")
-    if len(pools) > _MAX_POOLS or not all(isinstance(one, dict) and _is_name(name) for name, one in pools.items()):
-        raise WireError(f"pools must be an object of at most {_MAX_POOLS} pools")
-    return State(
-        state=_APPLYING[word],
-        offered=fields.optional("offered", _revision),
-        applied=fields.optional("applied", _revision),
-        error=fields.reason("error"),
-        applied_at=fields.text("applied_at", 0, 40, default=""),
-        pools={name: _pool(Fields(one, f"pools.{name}.")) for name, one in pools.items()},
-    )
+@functools.lru_cache(maxsize=1024, typed=True)
+def _known_revision(uid: object, generation: object, content: object) -> Revision:
+    return _revision(Fields({"uid": uid, "generation": generation, "hash": content}))
 
 
-def _is_name(text: str) -> bool:
-    return 1 <= len(text) <= 63 and text.isprintable()
+def _told_revision(values: dict[str, Any], path: str) -> Revision:
+    try:
+        return _known_revision(values.get("uid"), values.get("generation"), values.get("hash"))
+    except (TypeError, WireError):
+        return _revision(Fields(values, path))
 
 
 def _pool(fields: Fields) -> PoolState:
@@ -335,6 +329,35 @@ def _pool(fields: Fields) -> PoolState:
         warm=fields.integer("warm", 0, 1_000_000),
         wanted=fields.integer("wanted", 0, 1_000_000),
         ready=fields.flag("ready"),
+    )
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _known_pool(warm: object, wanted: object, ready: object) -> PoolState:
+    return _pool(Fields({"warm": warm, "wanted": wanted, "ready": ready}))
+
+
+def _pools(pools: dict[str, Any]) -> Iterator[tuple[str, PoolState]]:
+    for name, one in pools.items():
+        if not (isinstance(one, dict) and 1 <= len(name) <= 63 and name.isprintable() and len(pools) <= _MAX_POOLS):
+            raise WireError(f"pools must be an object of at most {_MAX_POOLS} pools")
+        try:
+            yield name, _known_pool(one.get("warm"), one.get("wanted"), one.get("ready"))
+        except (TypeError, WireError):
+            yield name, _pool(Fields(one, f"pools.{name}."))
+
+
+def _state(fields: Fields) -> State:
+    word = fields.text("state", 1, 64)
+    if word not in _APPLYING:
+        raise WireError(f"state must be one of {', '.join(Applying)}")
+    return State(
+        state=_APPLYING[word],
+        offered=fields.optional("offered", _told_revision),
+        applied=fields.optional("applied", _told_revision),
+        error=fields.reason("error"),
+        applied_at=fields.text("applied_at", 0, 40, default=""),
+        pools=dict(_pools(fields.mapping("pools"))),
     )
 
 

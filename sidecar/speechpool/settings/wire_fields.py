@@ -95,11 +95,11 @@ class Fields:
             raise self._wrong(name, "an object")
         return value
 
-    def optional(self, name: str, read: Callable[["Fields"], T]) -> T | None:
-        """An object, read by `read`; None where it is missing or null."""
+    def optional(self, name: str, read: Callable[[dict[str, Any], str], T]) -> T | None:
+        """An object, made by `read` of its values and its path; None where it is missing or null."""
         if self._values.get(name) is None:
             return None
-        return read(Fields(self.mapping(name), f"{self._path}{name}."))
+        return read(self.mapping(name), f"{self._path}{name}.")
 
     def _value(self, name: str, default: object = None) -> object:
         value = self._values.get(name)
