@@ -5,9 +5,11 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import NoReturn
 
+from speechpool.cli import further
 from speechpool.cli.standard_streams import open_missing
 from speechpool.errors import SettingsError, SidecarUnreachable, SpeechPoolError, UsageError
 
@@ -79,20 +81,26 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _command_of(argv: Sequence[str]) -> str | None:
-    return next((word for word in argv if word in COMMANDS), None)
+    return next((word for word in argv if not word.startswith("-")), None)
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
+    # looked for only where they are needed: that reads the metadata of every installed package
+    others = {} if command in COMMANDS else further.further_commands()
     parser = _Parser("speechpool", description=DESCRIPTION, epilog=EPILOG, formatter_class=_RawHelp)
     parser.add_argument("-V", "--version", action="store_true", help="the same as the command `version`")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for name, line in COMMANDS.items():
+    for name, line in (COMMANDS | {name: one.summary for name, one in others.items()}).items():
         subparser = subparsers.add_parser(name, help=line, formatter_class=_RawHelp, allow_abbrev=False)
         if name == command:  # the others' modules are not even imported: a client starts in a fraction of the time
-            module = importlib.import_module(f"speechpool.cli.{name}")
+            module = _module(name, others)
             module.configure(subparser)
             subparser.set_defaults(run=module.run)
     return parser
+
+
+def _module(name: str, others: Mapping[str, further.FurtherCommand]) -> ModuleType:
+    return further.load(name, others[name]) if name in others else importlib.import_module(f"speechpool.cli.{name}")
 
 
 class _RawHelp(argparse.RawDescriptionHelpFormatter):

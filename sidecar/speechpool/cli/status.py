@@ -1,4 +1,4 @@
-"""`speechpool status`: the pools and the sessions of the running sidecar."""
+"""`speechpool status`: the pools and the sessions of the running sidecar, or every sidecar of a cluster."""
 
 import argparse
 import json
@@ -6,11 +6,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from speechpool.cli import further
 from speechpool.cli.arguments import add_socket_argument, seconds
 from speechpool.client import SidecarClient
-from speechpool.errors import SidecarUnreachable, SpeechBrokenOff
+from speechpool.errors import SpeechPoolError, UsageError
 
 __all__ = ["configure", "run"]
 
@@ -23,13 +25,16 @@ Show the pools and the sessions of the running sidecar.
   WAITING   requests that wait for a client
   DEDICATED, WARM, COLD   how many requests found the session's own client, a ready one, or had to wait for a new one
   MEAN WAIT how long a request waited for its client
-  ADVISED   the warm size that this load needs"""
+  ADVISED   the warm size that this load needs
+
+With --cluster, show every sidecar of a Kubernetes cluster instead, as its operator knows it."""
 
 EPILOG = """\
 examples:
   speechpool status
   speechpool status --watch
-  speechpool status --json | jq '.pools[].items'"""
+  speechpool status --json | jq '.pools[].items'
+  speechpool status --cluster -n calls        the sidecars of one namespace; -A those of all"""
 
 _POOL_COLUMNS = (
     "POOL",
@@ -63,45 +68,66 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="as JSON; with --watch one line each time")
     add_socket_argument(parser)
+    _add_cluster_arguments(parser)
+
+
+def _add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("in a cluster, with the extra `operator`")
+    group.add_argument("--cluster", action="store_true", help="show every sidecar of the cluster")
+    group.add_argument("-n", "--namespace", metavar="NAMESPACE", help="of the pods (default: the kubeconfig's own)")
+    group.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    group.add_argument(
+        "--operator-namespace", metavar="NAMESPACE", help="where the operator is (default: it is looked for)"
+    )
+    group.add_argument("--kubeconfig", metavar="FILE", help="(default: $KUBECONFIG, else ~/.kube/config)")
+    group.add_argument("--context", metavar="NAME", help="of the kubeconfig (default: its current one)")
+
+
+class _View(Protocol):
+    """What is shown of one moment."""
+
+    def as_json(self) -> dict[str, Any]: ...
+
+    def as_table(self) -> str: ...
 
 
 def run(args: argparse.Namespace) -> int:
     """Show it, once or until Ctrl-C."""
-    sidecar = SidecarClient(args.socket)
-    first = _asked(sidecar)
-    show = _as_json if args.json else _as_table
+    ask = _source(args)
+    first = ask()
     if args.watch is None:
-        print(json.dumps(first, indent=2) if args.json else _as_table(first))
+        print(json.dumps(first.as_json(), indent=2) if args.json else first.as_table())
     elif sys.stdout.isatty() and not args.json:
-        _redraw(sidecar, args.watch)
+        _redraw(ask, args.watch)
     else:
-        _repeat(sidecar, args.watch, show)
+        _repeat(ask, args.watch, _as_line if args.json else _as_table)
     return 0
 
 
-def _asked(sidecar: SidecarClient) -> dict[str, Any]:
-    reason = sidecar.not_ready_reason()
-    return {
-        "ready": reason is None,
-        "reason": reason,
-        "pools": sidecar.get_json("/v1/pools")["data"],
-        "sessions": sidecar.get_json("/v1/sessions")["data"],
-    }
+def _source(args: argparse.Namespace) -> Callable[[], _View]:
+    """What asks for a view: the sidecar at the socket, or a cluster."""
+    if args.cluster:
+        cluster: Callable[[], _View] = further.load_part("status.cluster", "status --cluster").source(args)
+        return cluster
+    if args.namespace or args.all_namespaces or args.operator_namespace or args.kubeconfig or args.context:
+        raise UsageError("namespaces, a kubeconfig and a context are for a cluster: add --cluster")
+    sidecar = SidecarClient(args.socket)
+    return lambda: _asked(sidecar)
 
 
-def _repeat(sidecar: SidecarClient, pause_seconds: float, show: Callable[[dict[str, Any]], str]) -> None:
+def _repeat(ask: Callable[[], _View], pause_seconds: float, show: Callable[[_View], str]) -> None:
     while True:
-        print(show(_asked(sidecar)), flush=True)
+        print(show(ask()), flush=True)
         time.sleep(pause_seconds)
 
 
-def _redraw(sidecar: SidecarClient, pause_seconds: float) -> None:
+def _redraw(ask: Callable[[], _View], pause_seconds: float) -> None:
     """Draw over what was drawn, on the terminal's other screen, which is left as it was."""
     try:
         sys.stdout.write(_ENTER)
         while True:
             width, height = shutil.get_terminal_size()
-            lines = [line[:width] for line in _now(sidecar).split("\n")[: height - 1]]
+            lines = [line[:width] for line in _now(ask).split("\n")[: height - 1]]
             sys.stdout.write(_HOME + _LINE_END.join([*lines, ""]) + _BELOW)
             sys.stdout.flush()
             time.sleep(pause_seconds)
@@ -110,24 +136,53 @@ def _redraw(sidecar: SidecarClient, pause_seconds: float) -> None:
         sys.stdout.flush()
 
 
-def _now(sidecar: SidecarClient) -> str:
+def _now(ask: Callable[[], _View]) -> str:
     try:
-        return _as_table(_asked(sidecar))
-    except (SidecarUnreachable, SpeechBrokenOff) as error:
+        return ask().as_table()
+    except SpeechPoolError as error:
         return str(error)  # it may come back
 
 
-def _as_json(status: dict[str, Any]) -> str:
-    return json.dumps(status)
+def _as_line(view: _View) -> str:
+    return json.dumps(view.as_json())
 
 
-def _as_table(status: dict[str, Any]) -> str:
-    head = "ready" if status["ready"] else f"not ready: {status['reason']}"
-    pools = _table(_POOL_COLUMNS, [_pool_row(pool) for pool in status["pools"]])
-    if not status["sessions"]:
-        return "\n".join([head, "", *pools, "", "no sessions"])
-    sessions = _table(_SESSION_COLUMNS, [_session_row(session) for session in status["sessions"]])
-    return "\n".join([head, "", *pools, "", *sessions])
+def _as_table(view: _View) -> str:
+    return view.as_table()
+
+
+# --- one sidecar ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """What one sidecar answers."""
+
+    status: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return self.status
+
+    def as_table(self) -> str:
+        status = self.status
+        head = "ready" if status["ready"] else f"not ready: {status['reason']}"
+        pools = _table(_POOL_COLUMNS, [_pool_row(pool) for pool in status["pools"]])
+        if not status["sessions"]:
+            return "\n".join([head, "", *pools, "", "no sessions"])
+        sessions = _table(_SESSION_COLUMNS, [_session_row(session) for session in status["sessions"]])
+        return "\n".join([head, "", *pools, "", *sessions])
+
+
+def _asked(sidecar: SidecarClient) -> _Status:
+    reason = sidecar.not_ready_reason()
+    return _Status(
+        {
+            "ready": reason is None,
+            "reason": reason,
+            "pools": sidecar.get_json("/v1/pools")["data"],
+            "sessions": sidecar.get_json("/v1/sessions")["data"],
+        }
+    )
 
 
 def _pool_row(pool: dict[str, Any]) -> Sequence[object]:

@@ -1,0 +1,208 @@
+"""What `speechpool check` looks at: asked of the API server all at once, each apart from the others' failures."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from speechpool_operator.commands.reach import OperatorSilent, all_of, ask_operator, is_denied, reason_of
+from speechpool_operator.crd import PLURAL, VERSION
+from speechpool_operator.kube import METADATA_LIST, KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.names import DISABLED, ENABLED, GROUP, INJECT_LABEL, INJECTED_LABEL, NAMESPACE_ENABLED
+from speechpool_operator.sidecars import Overview
+
+__all__ = ["Facts", "Found", "Json", "Known", "Unknown", "gather", "trial_pod"]
+
+Json = Mapping[str, Any]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+U = TypeVar("U")
+
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_ADMISSION = "/apis/admissionregistration.k8s.io"
+_NAME = "app.kubernetes.io/name=speechpool"
+_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T_co]):
+    """What was asked is known."""
+
+    value: T_co
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What was asked could not be found out.
+
+    Args:
+        why: The reason, for people.
+        is_denied: Whether it is a right of this user that is missing.
+    """
+
+    why: str
+    is_denied: bool = False
+
+
+Found = Known[T] | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything that was found.
+
+    Args:
+        server: The API server's URL.
+        version: What `/version` answered.
+        definition: The CustomResourceDefinition; None where there is none.
+        deployments: Those of the installation.
+        overview: What the operator knows of the sidecars.
+        webhooks: MutatingWebhookConfigurations of the installation.
+        policies: MutatingAdmissionPolicies of it.
+        namespaces: Those whose label asks for sidecars.
+        bare: Pods that should have a sidecar and have none.
+        pools: SpeechPools.
+        trial: A pod as it would be admitted now, with the namespace where.
+    """
+
+    server: str
+    version: Found[Json]
+    definition: Found[Json | None]
+    deployments: Found[Sequence[Json]]
+    overview: Found[Overview]
+    webhooks: Found[Sequence[Json]]
+    policies: Found[Sequence[Json]]
+    namespaces: Found[Sequence[Json]]
+    bare: Found[Sequence[Json]]
+    pools: Found[Sequence[Json]]
+    trial: Found[Json]
+
+
+async def gather(client: KubeClient, namespace: str | None, operator_namespace: str | None) -> Facts:
+    """Ask for all of it; nothing is changed in the cluster.
+
+    Args:
+        client: The API client, with the user's own rights.
+        namespace: Of the pods and the objects; None for all.
+        operator_namespace: Where the installation is; None to look for it everywhere.
+    """
+    version = await _found(client.get("/version"))
+    if isinstance(version, Unknown):
+        return _nothing(client.access.server, version)
+    within = f"namespaces/{namespace}/" if namespace else ""
+    installed = f"namespaces/{operator_namespace}/" if operator_namespace else ""
+    tried = client.create(f"/api/v1/namespaces/{namespace or client.access.namespace}/pods?dryRun=All", trial_pod())
+    webhooks_path, pools_path = f"{_ADMISSION}/v1/mutatingwebhookconfigurations", f"/apis/{GROUP}/{VERSION}/{within}"
+    async with asyncio.TaskGroup() as group:
+        start = group.create_task
+        definition = start(_found(_or_none(client.get(f"{_DEFINITIONS}/{PLURAL}.{GROUP}"), None)))
+        deployments = start(_found(all_of(client, f"/apis/apps/v1/{installed}deployments", labelSelector=_NAME)))
+        overview = start(_found(ask_operator(client, operator_namespace)))
+        webhooks = start(_found(all_of(client, webhooks_path, labelSelector=_NAME)))
+        policies = start(_found(_policies(client)))
+        namespaces = start(_found(_labelled(client, namespace)))
+        bare = start(_found(_bare(client, namespace)))
+        pools = start(_found(_or_none(all_of(client, pools_path + PLURAL), [])))
+        trial = start(_found(tried))
+    return Facts(
+        server=client.access.server,
+        version=version,
+        definition=definition.result(),
+        deployments=deployments.result(),
+        overview=overview.result(),
+        webhooks=webhooks.result(),
+        policies=policies.result(),
+        namespaces=namespaces.result(),
+        bare=bare.result(),
+        pools=pools.result(),
+        trial=trial.result(),
+    )
+
+
+def trial_pod() -> dict[str, Any]:
+    """A pod that asks for a sidecar and passes the restricted Pod Security profile; it is never kept."""
+    context = {
+        "allowPrivilegeEscalation": False,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    size = {"cpu": "10m", "memory": "16Mi"}  # a namespace's ResourceQuota or LimitRange may ask for them
+    container = {
+        "name": "app",
+        "image": "speechpool-check",
+        "securityContext": context,
+        "resources": {"requests": size, "limits": size},
+    }
+    return {
+        "metadata": {"generateName": "speechpool-check-", "labels": {INJECT_LABEL: ENABLED}},
+        "spec": {"containers": [container], "securityContext": {"runAsNonRoot": True, "runAsUser": 1000}},
+    }
+
+
+def _nothing(server: str, why: Unknown) -> Facts:
+    return Facts(
+        server=server,
+        version=why,
+        definition=why,
+        deployments=why,
+        overview=why,
+        webhooks=why,
+        policies=why,
+        namespaces=why,
+        bare=why,
+        pools=why,
+        trial=why,
+    )
+
+
+async def _found(asked: Awaitable[T]) -> Found[T]:
+    try:
+        return Known(await asked)
+    except (KubeError, KubeUnavailable) as error:
+        return Unknown(reason_of(error), is_denied=is_denied(error))
+    except OperatorSilent as error:
+        return Unknown(str(error))
+
+
+async def _or_none(asked: Awaitable[T], none: U) -> T | U:
+    """What was asked for, or `none` where the API server has no such thing or no such kind."""
+    try:
+        return await asked
+    except KubeError as error:
+        if error.status == 404:
+            return none
+        raise
+
+
+async def _policies(client: KubeClient) -> list[dict[str, Any]]:
+    none: list[dict[str, Any]] = []
+    for version in ("v1", "v1beta1"):
+        path = f"{_ADMISSION}/{version}/mutatingadmissionpolicies"
+        if found := await _or_none(all_of(client, path, labelSelector=_NAME), none):
+            return found
+    return none
+
+
+async def _labelled(client: KubeClient, namespace: str | None) -> list[dict[str, Any]]:
+    selector = f"{INJECT_LABEL}={NAMESPACE_ENABLED}"
+    if namespace is None:
+        return await all_of(client, "/api/v1/namespaces", labelSelector=selector)
+    one = await client.get(f"/api/v1/namespaces/{namespace}")
+    labels = one["metadata"].get("labels") or {}
+    return [one] if labels.get(INJECT_LABEL) == NAMESPACE_ENABLED else []
+
+
+async def _bare(client: KubeClient, namespace: str | None) -> list[dict[str, Any]]:
+    """Pods without a sidecar that ask for one by their own label, or by their namespace's."""
+    within = f"namespaces/{namespace}/" if namespace else ""
+    asking = await _pods(client, within, f"{INJECT_LABEL}={ENABLED},!{INJECTED_LABEL}")
+    for one in await _labelled(client, namespace):
+        selector = f"!{INJECTED_LABEL},{INJECT_LABEL} notin ({ENABLED},{DISABLED})"
+        asking += await _pods(client, f"namespaces/{one['metadata']['name']}/", selector)
+    return asking
+
+
+async def _pods(client: KubeClient, within: str, selector: str) -> list[dict[str, Any]]:
+    path = f"/api/v1/{within}pods"
+    return await all_of(client, path, accept=METADATA_LIST, labelSelector=selector, fieldSelector=_ENDED)

@@ -1,0 +1,149 @@
+"""How the user's commands reach the cluster, and the operator in it."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speechpool.errors import SpeechPoolError
+from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube_access import Access, access, from_kubeconfig
+from speechpool_operator.names import OPERATOR_SELECTOR
+from speechpool_operator.sidecars import Overview, read_overview
+
+__all__ = [
+    "OperatorSilent",
+    "access_of",
+    "add_access_arguments",
+    "all_of",
+    "ask_operator",
+    "is_denied",
+    "operator_pods",
+    "reason_of",
+]
+
+TELEMETRY_PORT_NAME = "telemetry"
+TELEMETRY_PORT = 8080
+"""Where the operator answers `GET /sidecars` in its pod that names no port so."""
+
+
+_PAGE_OBJECTS = "500"
+
+
+class OperatorSilent(SpeechPoolError):
+    """No operator that leads could be asked; the message says why."""
+
+
+def add_access_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--kubeconfig`, `--context` and `--operator-namespace`."""
+    parser.add_argument(
+        "--operator-namespace", metavar="NAMESPACE", help="where the operator is (default: it is looked for)"
+    )
+    parser.add_argument("--kubeconfig", metavar="FILE", help="(default: $KUBECONFIG, else ~/.kube/config)")
+    parser.add_argument("--context", metavar="NAME", help="of the kubeconfig (default: its current one)")
+
+
+def access_of(args: argparse.Namespace) -> Access:
+    """The access that the command line names, or else that everybody's kubectl has.
+
+    Raises:
+        SettingsError: There is none, or it cannot be used.
+    """
+    if not args.context:
+        return access(args.kubeconfig)
+    named = args.kubeconfig or os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    return from_kubeconfig(Path(named) if named else Path.home() / ".kube" / "config", args.context)
+
+
+async def operator_pods(client: KubeClient, namespace: str | None) -> list[dict[str, Any]]:
+    """The operator's pods, those that run first.
+
+    Args:
+        client: The API client.
+        namespace: Where to look; None for everywhere.
+
+    Raises:
+        KubeError: The API server refused it.
+        KubeUnavailable: It did not answer in time.
+    """
+    path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
+    found = (await client.get(path, labelSelector=OPERATOR_SELECTOR)).get("items") or []
+    return sorted(found, key=lambda pod: pod.get("status", {}).get("phase") != "Running")
+
+
+async def ask_operator(client: KubeClient, namespace: str | None) -> Overview:
+    """What the operator that leads knows of every sidecar, through the API server's proxy to its pod.
+
+    Args:
+        client: The API client.
+        namespace: Where the operator is; None to look for it.
+
+    Raises:
+        OperatorSilent: There is none, or this user may not ask it, or it does not answer.
+    """
+    try:
+        pods = await operator_pods(client, namespace)
+    except (KubeError, KubeUnavailable) as error:
+        raise OperatorSilent(_why(error, "list pods", namespace)) from error
+    silent = "no operator leads" if pods else "no pod has the labels of an operator"
+    for pod in pods:
+        try:
+            overview = read_overview(await client.get(_telemetry(pod)))
+        except (KubeError, KubeUnavailable) as error:
+            silent = _why(error, "get pods/proxy", pod["metadata"]["namespace"])
+            continue
+        if overview.leads:
+            return overview
+    raise OperatorSilent(silent)
+
+
+def _telemetry(pod: Mapping[str, Any]) -> str:
+    metadata = pod["metadata"]
+    ports = [port for each in pod["spec"]["containers"] for port in each.get("ports") or ()]
+    found = next((one["containerPort"] for one in ports if one.get("name") == TELEMETRY_PORT_NAME), TELEMETRY_PORT)
+    return f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{found}/proxy/sidecars"
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether it is a right of this user that is missing; not a rule that refuses what was asked."""
+    return isinstance(error, KubeError) and error.status == 403 and " cannot " in str(error)
+
+
+def reason_of(error: KubeError | KubeUnavailable) -> str:
+    """Why the API server did not give it, for people."""
+    return f"this user may not look: {error}" if is_denied(error) else str(error)
+
+
+async def all_of(
+    client: KubeClient, path: str, *, accept: str = "application/json", **params: str
+) -> list[dict[str, Any]]:
+    """Every object of a list, a page after the other.
+
+    Args:
+        client: The API client.
+        path: Of the collection.
+        accept: `METADATA_LIST` for metadata alone.
+        **params: Of the query.
+
+    Raises:
+        KubeError: The API server refused it.
+        KubeUnavailable: It did not answer in time.
+    """
+    items: list[dict[str, Any]] = []
+    token = ""
+    while True:
+        more = {"continue": token} if token else {}
+        page = await client.get(path, accept=accept, limit=_PAGE_OBJECTS, **params, **more)
+        items.extend(page.get("items") or ())
+        token = page["metadata"].get("continue") or ""
+        if not token:
+            return items
+
+
+def _why(error: KubeError | KubeUnavailable, right: str, namespace: str | None) -> str:
+    if not isinstance(error, KubeError) or error.status != 403:
+        return str(error)
+    if namespace:
+        return f"this user may not {right} in namespace {namespace}"
+    return f"this user may not {right} in all namespaces: name the operator's with --operator-namespace"
