@@ -30,5 +30,5 @@ def amount(quantity: object) -> Decimal:
         raise ValueError(f"{quantity!r} is no quantity")
     number, unit, exponent = Decimal(found[1]), found[2] or "", int(found[3] or 0)
     if unit in _BINARY:
-        return number * 1024 ** _BINARY[unit]
+        return number * Decimal(1024 ** _BINARY[unit])
     return number.scaleb(_DECIMAL.get(unit, exponent))
