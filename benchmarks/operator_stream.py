@@ -37,9 +37,12 @@ class Server:
         self.connected_seconds = time.perf_counter() - began
         self.mib = self._mib()
         self.rounds: list[list[float]] = []
+        self.cpu_seconds = 0.0
 
     def push(self) -> None:
+        before = self._cpu_seconds()
         self.rounds.append(self._ask("push")["seconds"])
+        self.cpu_seconds += self._cpu_seconds() - before
 
     def cpu_percent(self, seconds: float) -> float:
         """Of a core, while nothing but heartbeats happens."""
@@ -119,6 +122,7 @@ def row(count: int, module: str, server: Server, idle_seconds: float) -> dict[st
         "p99 ms": 1e3 * statistics.median(quantile(one, 0.99) for one in server.rounds),
         "all ms": 1e3 * statistics.median(max(one) for one in server.rounds),
         "worst round ms": 1e3 * max(max(one) for one in server.rounds),
+        "CPU µs a sidecar": 1e6 * server.cpu_seconds / len(server.rounds) / count,
         "connected s": server.connected_seconds,
         "idle MiB": server.idle_mib,
         "MiB": server.mib,

@@ -22,6 +22,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self.cells: dict[str, Cell] = {}
+        self.told: dict[str, int] = {}
         self.rounds = Rounds(self.push, lambda: len(self.cells))
 
     def push(self, message: NewSettings) -> None:
@@ -32,7 +33,9 @@ class Fleet:
         self.cells[pod.uid] = cell
 
     def said(self, uid: str, cell: Cell, state: State) -> None:
-        if state.state is Applying.APPLIED:
+        generation = state.applied.generation if state.applied and state.state is Applying.APPLIED else 0
+        if self.told.get(uid, 0) < generation:  # it says so again in answer to each heartbeat
+            self.told[uid] = generation
             self.rounds.acknowledged()
 
     def gone(self, uid: str, cell: Cell) -> None:

@@ -1,6 +1,10 @@
-"""Many sidecars in one process: each dials, says hello, and acknowledges every message at once."""
+"""Many sidecars in one process: each dials, says hello, and answers every message at once, as a sidecar does.
+
+Each answers with words of its own: the revision that it was sent, and how its own pools are.
+"""
 
 import asyncio
+import functools
 import ssl
 import sys
 from pathlib import Path
@@ -8,24 +12,61 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
-from speechpool.settings.wire import PATH, SUBPROTOCOL, Applying, Hello, PoolState, State, encode
+from speechpool.settings.wire import (
+    PATH,
+    SUBPROTOCOL,
+    Applying,
+    Hello,
+    NewSettings,
+    PoolState,
+    Revision,
+    State,
+    encode,
+    from_operator,
+)
 from speechpool_operator.listener import raise_file_limit
 
-POOLS = {f"voice-{number}": PoolState(warm=4, wanted=4, ready=True) for number in range(4)}
-APPLIED = encode(State(state=Applying.APPLIED, pools=POOLS))
-ANSWER = encode(State(state=Applying.APPLYING, pools=POOLS))
 HELLO = encode(Hello(version="1.0"))
 DIALS_AT_ONCE = 64
 
 
-async def sidecar(session: aiohttp.ClientSession, url: str, name: str, room: asyncio.Semaphore) -> None:
+class Answers:
+    """What one sidecar says of itself; as cheap as can be, for the sidecars of one process are to answer at once."""
+
+    def __init__(self, number: int) -> None:
+        pools = {f"voice-{n}": PoolState(warm=3 + (number >> n) % 2, wanted=4, ready=True) for n in range(4)}
+        at = f"2026-11-01T00:{number // 60 % 60:02}:{number % 60:02}Z"
+        revision = Revision(uid="@uid", generation=987654321, hash="@hash")
+        self._template = encode(
+            State(state=Applying.APPLIED, offered=revision, applied=revision, applied_at=at, pools=pools)
+        )
+        self._text = encode(State(state=Applying.APPLIED, pools=pools))
+
+    def to(self, text: str) -> str:
+        if revision := revision_of(text):
+            filled = self._template.replace("@uid", revision.uid).replace("@hash", revision.hash)
+            self._text = filled.replace("987654321", str(revision.generation))
+        return self._text
+
+
+@functools.lru_cache(maxsize=8)
+def revision_of(text: str) -> Revision | None:
+    message = from_operator(text)
+    return message.revision if isinstance(message, NewSettings) else None
+
+
+async def sidecar(session: aiohttp.ClientSession, url: str, number: int, room: asyncio.Semaphore) -> None:
+    answers = Answers(number)
     async with room:
         stream = await session.ws_connect(
-            url, headers={"authorization": f"Bearer {name}"}, protocols=(SUBPROTOCOL,), server_hostname="bench.test"
+            url,
+            headers={"authorization": f"Bearer pod-{number}"},
+            protocols=(SUBPROTOCOL,),
+            server_hostname="bench.test",
         )
         await stream.send_str(HELLO)
     async for message in stream:
-        await stream.send_str(APPLIED if '"type":"settings"' in message.data else ANSWER)
+        await stream.send_str(answers.to(message.data))
 
 
 async def main(directory: Path, port: str, count: int) -> None:
@@ -34,7 +75,7 @@ async def main(directory: Path, port: str, count: int) -> None:
     room = asyncio.Semaphore(DIALS_AT_ONCE)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0)) as session:
         url = f"https://127.0.0.1:{port}{PATH}"
-        await asyncio.gather(*(sidecar(session, url, f"pod-{number}", room) for number in range(count)))
+        await asyncio.gather(*(sidecar(session, url, number, room) for number in range(count)))
 
 
 if __name__ == "__main__":

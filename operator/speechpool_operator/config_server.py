@@ -5,6 +5,7 @@ One pod has one stream, and the newest wins. Whatever one sidecar does or does n
 """
 
 import asyncio
+import functools
 import logging
 import random
 import socket
@@ -17,10 +18,11 @@ from typing import NoReturn, Protocol, cast
 
 from aiohttp import web
 
-from speechpool.settings.wire import MAX_SIDECAR_MESSAGE_BYTES, PATH, SUBPROTOCOL, Hello, State
+from speechpool.settings.wire import MAX_SIDECAR_MESSAGE_BYTES, PATH, SUBPROTOCOL, FromSidecar, Hello, State
+from speechpool_operator.dispatch import Counts, Dispatch, Sender
 from speechpool_operator.identity import IdentityRefused, IdentityUnknown, PodIdentity, bearer
 from speechpool_operator.listener import Connection, Listener
-from speechpool_operator.streams import Cell, Ended, Ending, Limits, Stream, Texts
+from speechpool_operator.streams import Cell, Ended, Ending, Limits, Readings, Stream
 
 __all__ = ["ConfigServer", "Fleet"]
 
@@ -44,13 +46,19 @@ class Fleet(Protocol):
 
 
 class _Connection(web.RequestHandler, Connection):
-    """aiohttp's connection, which tells when it is no stranger any more."""
+    """aiohttp's connection, which tells when it is no stranger any more, and when all that was written is sent."""
 
-    __slots__ = ("entered",)
+    __slots__ = ("drained", "entered")
 
     def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, loop=loop, logger=_silent, access_log=None, keepalive_timeout=0)  # type: ignore[arg-type] # None turns it off
         self.entered = asyncio.Event()
+        self.drained: Callable[[], None] | None = None
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.drained:
+            self.drained()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.entered.set()
@@ -66,6 +74,7 @@ class ConfigServer:
         identify: Tells whose a token is; raises IdentityRefused or IdentityUnknown.
         fleet: Who decides what each sidecar runs.
         limits: The bounds.
+        applied: Called with the seconds from the moment that settings were put into a cell to their acknowledgement.
     """
 
     def __init__(
@@ -76,13 +85,15 @@ class ConfigServer:
         identify: Callable[[str], Awaitable[PodIdentity]],
         fleet: Fleet,
         limits: Limits | None = None,
+        applied: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._limits = limits or Limits()
         self._identify = identify
         self._fleet = fleet
         self._http: web.Server = web.Server(self._handle)
         self._listener = Listener(sock, tls=tls, protocol=self._connection, limits=self._limits.entry)
-        self._texts = Texts()
+        self._readings = Readings()
+        self._dispatch = Dispatch(self._limits.heartbeat_seconds)
         self._cells: dict[str, Cell] = {}
         self._namespaces: Counter[str] = Counter()
         self._is_stopping = False
@@ -90,8 +101,8 @@ class ConfigServer:
         """How many were refused before they had a stream, by reason."""
         self.endings: Counter[str] = Counter()
         """How many streams ended, by reason."""
-        self.pushed = 0
-        """How many settings were sent."""
+        self.counts = Counts(applied)
+        """How many settings were sent, and what became of them."""
 
     @property
     def streams(self) -> int:
@@ -179,28 +190,39 @@ class ConfigServer:
         transport = request.transport
         if transport is None:
             return
-        stream = Stream(socket_, transport, self._limits, self._texts)
+        stream = Stream(socket_, transport, self._limits, self._readings)
         try:
             hello = await stream.hello()
         except Ended as ended:
             await stream.end(ended)
             self._note(pod, str(ended))
             return
-        await self._serve(stream, pod, hello)
+        transport.set_write_buffer_limits(high=1, low=0)  # tells when everything is sent, not only much of it
+        await self._serve(stream, pod, hello, cast(_Connection, request.protocol), transport)
 
-    async def _serve(self, stream: Stream, pod: PodIdentity, hello: Hello) -> None:
+    async def _serve(
+        self, stream: Stream, pod: PodIdentity, hello: Hello, connection: _Connection, transport: asyncio.Transport
+    ) -> None:
         cell = self._enrol(pod, hello)
-        life = max(pod.expires_at - time.time(), self._limits.least_life_seconds) * random.uniform(0.8, 1.0)
-        expiry = asyncio.get_running_loop().call_later(life, cell.close, Ending.TOKEN_EXPIRED)
+        sender = Sender(
+            cell,
+            transport,
+            is_open=lambda: stream.is_open,
+            part=stream.part,
+            dispatch=self._dispatch,
+            counts=self.counts,
+            limits=self._limits,
+            expires_at=asyncio.get_running_loop().time() + self._life_seconds(pod),
+        )
         try:
-            async with asyncio.TaskGroup() as group:
-                writer = group.create_task(stream.write(cell, self._count))
-                ended = await self._listen(stream, pod, cell)
-                if not cell.reason:  # else it says the farewell, within its bounds
-                    writer.cancel()
+            connection.drained = sender.drained
+            try:
+                ended = await stream.listen(sender.heard, functools.partial(self._said, pod.uid, cell, sender))
+            finally:
+                connection.drained = None
+                sender.stop()
             await stream.end(ended)
         finally:
-            expiry.cancel()
             if self._cells.get(pod.uid) is cell:
                 del self._cells[pod.uid]
             self._fleet.gone(pod.uid, cell)
@@ -215,17 +237,15 @@ class ConfigServer:
         logger.info("sidecar connected", extra={"namespace": pod.namespace, "pod": pod.name})
         return cell
 
-    async def _listen(self, stream: Stream, pod: PodIdentity, cell: Cell) -> Ended:
-        try:
-            while True:
-                message = await stream.next()
-                if isinstance(message, State):
-                    self._fleet.said(pod.uid, cell, message)
-        except Ended as ended:
-            return ended
+    def _life_seconds(self, pod: PodIdentity) -> float:
+        # a heartbeat less, which is how often it is looked at
+        left = pod.expires_at - time.time() - self._limits.heartbeat_seconds
+        return max(left, self._limits.least_life_seconds) * random.uniform(0.8, 1.0)
 
-    def _count(self) -> None:
-        self.pushed += 1
+    def _said(self, uid: str, cell: Cell, sender: Sender, message: FromSidecar) -> None:
+        if isinstance(message, State):
+            sender.answered(message)
+            self._fleet.said(uid, cell, message)
 
     def _note(self, pod: PodIdentity, reason: str) -> None:
         self.endings[reason.partition(":")[0]] += 1

@@ -1,9 +1,7 @@
 """One stream: what is still to be sent on it, what comes up, and how it ends."""
 
 import asyncio
-import logging
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,12 +9,9 @@ from enum import StrEnum
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from speechpool.settings.wire import (
-    DEFAULT_HEARTBEAT_SECONDS,
-    MISSED_HEARTBEATS,
     Bye,
     FromOperator,
     FromSidecar,
-    Heartbeat,
     Hello,
     NewSettings,
     WireError,
@@ -25,17 +20,13 @@ from speechpool.settings.wire import (
 )
 from speechpool_operator.listener import EntryLimits
 
-__all__ = ["Cell", "Ended", "Ending", "Limits", "Stream", "Texts"]
+__all__ = ["Cell", "Ended", "Ending", "Limits", "Readings", "Stream"]
 
-logger = logging.getLogger(__name__)
+HEARTBEAT_SECONDS = 4.0
+"""Three missed ones and a second for the way are 13 seconds, so that a frozen sidecar is seen within 15."""
 
-_NEVER_WAITS_CHARACTERS = 8192
-"""A shorter text fits an empty write buffer, whose limit is 64 KiB: it is sent at once, and needs no bound."""
-
-_ANSWERS = 4
-"""A sidecar may answer settings with so many messages: that it applies them, that it did, and what its pools became."""
-
-_TEXTS = 64  # as many objects may be pushed in turns before one is written out again; a guess
+_READINGS = 1024  # texts that are kept; a guess
+_READING_CHARACTERS = 2048  # of a longer text nobody else says the same
 
 
 class Ending(StrEnum):
@@ -71,10 +62,11 @@ class Limits:
         streams: Most streams at once.
         streams_per_namespace: Of these for one namespace.
         hello_seconds: For the first message.
-        send_seconds: For one message to be taken; after that the sidecar is stuck.
+        send_seconds: For one message to be taken; after that the sidecar is stuck. Where nothing newer is to be sent,
+            that is seen at the next heartbeat.
         close_seconds: For the WebSocket's closing handshake.
-        heartbeat_seconds: Most time between two messages to a sidecar; it answers each heartbeat, and after three
-            without a word its stream is closed.
+        heartbeat_seconds: Between two heartbeats to a sidecar; it answers each, and at the fourth without a word
+            since the first its stream is closed.
         messages_per_heartbeat: Most messages of a sidecar in that time, above the answers to what it was sent.
         least_life_seconds: Shortest life of a stream whose token is about to end, or has by this clock.
         entry: Of connections that have not proved who they are.
@@ -85,23 +77,23 @@ class Limits:
     hello_seconds: float = 5.0
     send_seconds: float = 10.0
     close_seconds: float = 2.0
-    heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
     messages_per_heartbeat: int = 100
     least_life_seconds: float = 30.0
     entry: EntryLimits = field(default_factory=EntryLimits)
 
 
 class Cell:
-    """Holds the newest settings of one stream until its writer takes them.
+    """Holds the newest settings of one stream until they are taken.
 
     There is no queue: what was not taken when newer settings come is never sent, so a sidecar that reads slowly costs
-    one message, and nobody waits for it. All of it belongs to one event loop, and one writer takes.
+    one message, and nobody waits for it. All of it belongs to one event loop, and one taker.
     """
 
     def __init__(self) -> None:
         self._newest: FromOperator | None = None
         self._bye: Bye | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._notify: Callable[[], None] | None = None
         self.hash: str | None = None
         """Of the settings that were taken last."""
 
@@ -110,9 +102,20 @@ class Cell:
         return f"<Cell {state} hash={self.hash}>"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return not (self._newest or self._bye)
+
+    @property
     def reason(self) -> str:
         """Why it was closed; empty while it is open."""
         return self._bye.reason if self._bye else ""
+
+    def bind(self, notify: Callable[[], None] | None) -> None:
+        """Call `notify` whenever there is something to take, now too if there is; None for nobody."""
+        self._notify = notify
+        if not self.is_empty:
+            self._wake()
 
     def put(self, message: FromOperator) -> None:
         """Send this, and nothing older; at once, and never waiting. Without effect on a closed cell."""
@@ -130,17 +133,8 @@ class Cell:
             self._bye = Bye(reason=reason, retry_after_seconds=random.uniform(*retry_seconds))
             self._wake()
 
-    async def take(self, seconds: float) -> FromOperator | None:
-        """Wait for what to send next.
-
-        Args:
-            seconds: At most so long.
-
-        Returns:
-            The farewell if there is one, or the newest settings; None after `seconds` without either.
-        """
-        if not (self._newest or self._bye):
-            await self._wait(seconds)
+    def take(self) -> FromOperator | None:
+        """What to send next: the farewell if there is one, or the newest settings; None without either."""
         if self._bye:
             return self._bye
         message, self._newest = self._newest, None
@@ -148,42 +142,31 @@ class Cell:
             self.hash = message.revision.hash if isinstance(message, NewSettings) else None
         return message
 
-    async def _wait(self, seconds: float) -> None:
-        # a bare future and timer: this is the path from a change to every sidecar, and asyncio.timeout() costs twice it
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
-        try:
-            await self._waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
-
     def _wake(self) -> None:
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._notify:
+            self._notify()
 
 
-class Texts:
-    """Messages as text; one that goes to many streams is written out once."""
+class Readings:
+    """Messages of sidecars, each text read once: most of them say what others say, or what they said before."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[int, tuple[FromOperator, str]] = OrderedDict()
+        self._known: dict[str, FromSidecar | None] = {}
 
-    def __call__(self, message: FromOperator) -> str:
-        """The message as text.
+    def __call__(self, text: str) -> FromSidecar | None:
+        """Read a message, as `from_sidecar()`; the same object for the same text, while it is remembered.
 
         Raises:
-            WireError: It is larger than a sidecar takes.
+            WireError: It is not what it must be.
         """
-        if not isinstance(message, NewSettings):
-            return encode(message)
-        key = id(message)  # of an object that is kept, so that no other gets the same id meanwhile
-        if key not in self._known:
-            self._known[key] = message, encode(message)
-            if len(self._known) > _TEXTS:
-                self._known.popitem(last=False)
-        return self._known[key][1]
+        if text in self._known:
+            return self._known[text]
+        message = from_sidecar(text)
+        if len(text) <= _READING_CHARACTERS:
+            if len(self._known) >= _READINGS:
+                del self._known[next(iter(self._known))]
+            self._known[text] = message
+        return message
 
 
 _UNREAD = {Ending.PEER_CLOSED, Ending.STUCK}
@@ -203,27 +186,29 @@ class Ended(Exception):
 
 
 class Stream:
-    """The messages of one WebSocket, each with its bound.
+    """The messages that come up one WebSocket, and its end.
 
     Args:
         socket: Prepared.
         transport: Of its connection; aborted where a farewell would not be read.
         limits: The bounds.
-        texts: Writes messages out.
+        readings: The server's.
     """
 
     def __init__(
-        self, socket: web.WebSocketResponse, transport: asyncio.Transport, limits: Limits, texts: Texts
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport, limits: Limits, readings: Readings
     ) -> None:
         self._socket = socket
         self._transport = transport
         self._limits = limits
-        self._texts = texts
-        self._heard_at = asyncio.get_running_loop().time()
-        self._window_ends_at = 0.0
-        self._frames = 0
+        self._readings = readings
+        self._last: tuple[str, FromSidecar | None] = "", None
+        self._parting = asyncio.timeout(None)
 
-    # --- from the sidecar ---
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may be written."""
+        return not (self._socket.closed or self._transport.is_closing())
 
     async def hello(self) -> Hello:
         """The first message.
@@ -233,20 +218,59 @@ class Stream:
         """
         try:
             async with asyncio.timeout(self._limits.hello_seconds):
-                message = await self.next()
+                message = await self._next(_any_number)
         except TimeoutError:
             raise Ended(Ending.NO_HELLO) from None
         if not isinstance(message, Hello):
             raise Ended(Ending.MALFORMED, "the first message must be hello")
         return message
 
-    async def next(self) -> FromSidecar | None:
-        """The next message; None where its type is not known.
+    async def listen(self, heard: Callable[[], bool], said: Callable[[FromSidecar], None]) -> Ended | None:
+        """Hand on what the sidecar says until the stream ends.
 
-        Raises:
-            Ended: There is none any more.
+        Args:
+            heard: Called for each frame; whether the sidecar may send as many.
+            said: Called for each message.
+
+        Returns:
+            Why it ended; None where it was `part()` that ended it.
         """
-        frame = await self._frame()
+        try:
+            async with self._parting:
+                while True:
+                    message = await self._next(heard)
+                    if message is not None:
+                        said(message)
+        except Ended as ended:
+            return ended
+        except TimeoutError:
+            return None
+
+    def part(self) -> None:
+        """Let `listen()` end: the farewell is written."""
+        self._parting.reschedule(asyncio.get_running_loop().time())
+
+    async def end(self, ended: Ended | None) -> None:
+        """Close the connection, with a farewell where it may be read; None where that is written already."""
+        try:
+            if ended is None:
+                await self._bounded(self._socket.close(code=WSCloseCode.GOING_AWAY))
+            elif ended.why not in _UNREAD:
+                await self._refuse(ended)
+        except Ended:
+            pass  # then nobody is there to be told
+        finally:
+            self._transport.abort()
+
+    async def _refuse(self, ended: Ended) -> None:
+        if not self._socket.closed:
+            bye = Bye(reason=str(ended), retry_after_seconds=random.uniform(5.0, 30.0))
+            await self._bounded(self._socket.send_str(encode(bye)))
+        await self._bounded(self._socket.close(code=WSCloseCode.POLICY_VIOLATION))
+
+    async def _next(self, heard: Callable[[], bool]) -> FromSidecar | None:
+        """The next message; None where its type is not known."""
+        frame = await self._frame(heard)
         if frame.type is WSMsgType.BINARY:
             raise Ended(Ending.MALFORMED, "messages must be text")
         if isinstance(frame.data, WebSocketError):  # too large, no UTF-8, no WebSocket: aiohttp has closed it
@@ -254,94 +278,35 @@ class Stream:
         if frame.type is not WSMsgType.TEXT:
             raise Ended(Ending.PEER_CLOSED)
         try:
-            return from_sidecar(frame.data)
+            return self._read(frame.data)
         except WireError as error:
             raise Ended(Ending.MALFORMED, str(error)) from None
 
-    async def _frame(self) -> WSMessage:
+    def _read(self, text: str) -> FromSidecar | None:
+        if text != self._last[0]:
+            self._last = text, self._readings(text)
+        return self._last[1]
+
+    async def _frame(self, heard: Callable[[], bool]) -> WSMessage:
         while True:
-            frame = await self._socket.receive()  # `write` bounds the silence of all frames, with no timer for each
-            self._allow()
+            frame = await self._socket.receive()  # whoever sends the heartbeats bounds the silence
+            # frames that are here already are read without a pause, so their number is bounded and not only their rate
+            if not heard():
+                raise Ended(Ending.FLOODED)
             if frame.type is WSMsgType.PING:
                 await self._bounded(self._socket.pong(frame.data))
             elif frame.type is not WSMsgType.PONG:
                 return frame
 
-    def _allow(self) -> None:
-        # frames that are here already are read without a pause, so their number is bounded and not only their rate
-        now = self._heard_at = asyncio.get_running_loop().time()
-        if now >= self._window_ends_at:
-            self._window_ends_at, self._frames = now + self._limits.heartbeat_seconds, 0
-        self._frames += 1
-        if self._frames > self._limits.messages_per_heartbeat:
-            raise Ended(Ending.FLOODED)
-
-    # --- to the sidecar ---
-
-    async def write(self, cell: Cell, pushed: Callable[[], None]) -> None:
-        """Send what comes into the cell, and heartbeats between, until there is a farewell or the peer is dead.
-
-        Args:
-            cell: The stream's.
-            pushed: Called after each settings message.
-        """
-        try:
-            while not await self._send_next(cell, pushed):
-                pass
-            await self._close(WSCloseCode.GOING_AWAY)
-        except Ended as ended:
-            cell.close(str(ended))
-            self._transport.abort()
-
-    async def _send_next(self, cell: Cell, pushed: Callable[[], None]) -> bool:
-        """Send one message; whether it was the farewell."""
-        silence = asyncio.get_running_loop().time() - self._heard_at
-        if silence > MISSED_HEARTBEATS * self._limits.heartbeat_seconds:
-            raise Ended(Ending.SILENT)
-        # spread, so that the heartbeats of all do not come between a change and its push
-        pause = self._limits.heartbeat_seconds * random.uniform(0.6, 1.0)
-        message = await cell.take(pause) or Heartbeat(hash=cell.hash, interval_seconds=self._limits.heartbeat_seconds)
-        try:
-            await self._send(message)
-        except WireError as error:  # it is not to be sent; its sidecar keeps what it has
-            logger.error("settings not sent", extra={"reason": str(error)})  # noqa: TRY400 -- the reason is all
-            return False
-        if not isinstance(message, Heartbeat | Bye):
-            self._frames -= _ANSWERS
-            pushed()
-        return isinstance(message, Bye)
-
-    async def end(self, ended: Ended) -> None:
-        """Close the connection, with a farewell where it may be read."""
-        try:
-            if ended.why in _UNREAD:
-                raise ended
-            if not self._socket.closed:
-                await self._send(Bye(reason=str(ended), retry_after_seconds=random.uniform(5.0, 30.0)))
-            await self._close(WSCloseCode.POLICY_VIOLATION)
-        except Ended:
-            self._transport.abort()
-
-    async def _send(self, message: FromOperator) -> None:
-        text = self._texts(message)
-        if len(text) < _NEVER_WAITS_CHARACTERS and not self._transport.get_write_buffer_size():
-            await self._translated(self._socket.send_str(text))
-        else:
-            await self._bounded(self._socket.send_str(text))
-
-    async def _close(self, code: WSCloseCode) -> None:
-        await self._bounded(self._socket.close(code=code))
-        self._transport.abort()
-
     async def _bounded(self, sending: Coroutine[None, None, object]) -> None:
         try:
             async with asyncio.timeout(self._limits.send_seconds):
-                await self._translated(sending)
+                await sending
         except TimeoutError:
             raise Ended(Ending.STUCK) from None
-
-    async def _translated(self, sending: Coroutine[None, None, object]) -> None:
-        try:
-            await sending
         except (ConnectionError, RuntimeError):  # closed, or closing
             raise Ended(Ending.PEER_CLOSED) from None
+
+
+def _any_number() -> bool:
+    return True

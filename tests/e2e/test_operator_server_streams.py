@@ -49,9 +49,9 @@ async def test_settings_come_whole_and_none_says_that_there_are_none(api, tmp_pa
     async with serving(api, tmp_path) as served, served.sidecar(sidecar_token) as stream:
         [cell] = served.fleet.cells.values()
         cell.put(settings(7))
-        assert await hear(stream) == settings(7)
+        assert await hear(stream, NewSettings) == settings(7)
         cell.put(NoSettings(reason="NoMatch"))
-        assert await hear(stream) == NoSettings(reason="NoMatch")
+        assert await hear(stream, NoSettings) == NoSettings(reason="NoMatch")
 
 
 @on_both_loops
@@ -94,7 +94,7 @@ async def test_of_two_streams_of_one_pod_the_newer_lives(api, tmp_path, sidecar_
         await served.ended("Replaced")
         [cell] = served.fleet.cells.values()
         cell.put(settings(2))
-        assert await hear(newer) == settings(2)
+        assert await hear(newer, NewSettings) == settings(2)
         assert not served.fleet.left
 
 
@@ -104,7 +104,7 @@ async def test_the_fleet_ends_a_stream_when_the_pod_goes(api, tmp_path, sidecar_
         [cell] = served.fleet.cells.values()
         cell.put(settings(1))
         cell.close("PodGone: the pod is deleted")
-        assert (await hear(stream)).reason == "PodGone: the pod is deleted"
+        assert (await hear(stream, Bye)).reason == "PodGone: the pod is deleted"
         assert await hear(stream) is None
         await served.ended("PodGone")
         assert served.fleet.left
@@ -114,7 +114,7 @@ async def test_the_fleet_ends_a_stream_when_the_pod_goes(api, tmp_path, sidecar_
 async def test_a_stream_ends_before_its_token_does(api, tmp_path, sidecar_token):
     judged = lambda pod: dataclasses.replace(pod, expires_at=time.time() + 0.5)  # noqa: E731 -- one expression
     async with (
-        serving(api, tmp_path, judged=judged, least_life_seconds=0.1) as served,
+        serving(api, tmp_path, judged=judged, heartbeat_seconds=0.2, least_life_seconds=0.1) as served,
         served.sidecar(sidecar_token) as stream,
     ):
         assert (await hear(stream, Bye)).reason == "TokenExpired"
@@ -126,7 +126,7 @@ async def test_a_token_that_ended_by_our_clock_but_not_by_the_api_servers_gets_a
 ):
     judged = lambda pod: dataclasses.replace(pod, expires_at=time.time() - 3600)  # noqa: E731 -- one expression
     async with (
-        serving(api, tmp_path, judged=judged, least_life_seconds=0.5) as served,
+        serving(api, tmp_path, judged=judged, heartbeat_seconds=0.5, least_life_seconds=0.5) as served,
         served.sidecar(sidecar_token) as stream,
     ):
         assert (await hear(stream, Bye)).reason == "TokenExpired"
@@ -296,7 +296,7 @@ async def test_a_malformed_message_ends_its_stream_and_no_other(api, tmp_path, n
         assert not served.fleet.states
         [cell] = served.fleet.cells.values()
         cell.put(settings(1))
-        assert await hear(well) == settings(1)
+        assert await hear(well, NewSettings) == settings(1)
 
 
 @on_both_loops
