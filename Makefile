@@ -10,7 +10,9 @@ STAMP := $(VENV)/.setup-stamp
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 # the interpreter that was asked for, never one that uv downloads
 export UV_PYTHON_DOWNLOADS := never
-unexport VIRTUAL_ENV
+# a sidecar is started hundreds of times by the tests, and must not be compiled each time
+export UV_COMPILE_BYTECODE := 1
+unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo kube test e2e check format bench soak docs clean
 
