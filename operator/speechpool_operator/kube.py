@@ -11,7 +11,7 @@ import json
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -143,12 +143,21 @@ class KubeClient:
         """
         return await self._request("PATCH", path, body=body, content_type="application/merge-patch+json")
 
+    async def json_patch(self, path: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """JSON-patch (RFC 6902) an object, or with `/status` at the end of the path its status.
+
+        Raises:
+            KubeError: The API server refused it; 422 where a "test" did not hold.
+            KubeUnavailable: It did not answer in time.
+        """
+        return await self._request("PATCH", path, body=operations, content_type="application/json-patch+json")
+
     async def _request(
         self,
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
         params: Mapping[str, str] | None = None,

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from speechpool_operator.commands.reach import OperatorSilent, all_of, ask_operator, is_denied, reason_of
+from speechpool_operator.commands.reach import OperatorSilent, ask_operator, is_denied, reason_of
 from speechpool_operator.crd import PLURAL, VERSION
 from speechpool_operator.kube import METADATA_LIST, KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube_list import all_of
 from speechpool_operator.names import DISABLED, ENABLED, GROUP, INJECT_LABEL, INJECTED_LABEL, NAMESPACE_ENABLED
 from speechpool_operator.sidecars import Overview
 

@@ -16,7 +16,6 @@ __all__ = [
     "OperatorSilent",
     "access_of",
     "add_access_arguments",
-    "all_of",
     "ask_operator",
     "is_denied",
     "operator_pods",
@@ -26,9 +25,6 @@ __all__ = [
 TELEMETRY_PORT_NAME = "telemetry"
 TELEMETRY_PORT = 8080
 """Where the operator answers `GET /sidecars` in its pod that names no port so."""
-
-
-_PAGE_OBJECTS = "500"
 
 
 class OperatorSilent(SpeechPoolError):
@@ -113,32 +109,6 @@ def is_denied(error: Exception) -> bool:
 def reason_of(error: KubeError | KubeUnavailable) -> str:
     """Why the API server did not give it, for people."""
     return f"this user may not look: {error}" if is_denied(error) else str(error)
-
-
-async def all_of(
-    client: KubeClient, path: str, *, accept: str = "application/json", **params: str
-) -> list[dict[str, Any]]:
-    """Every object of a list, a page after the other.
-
-    Args:
-        client: The API client.
-        path: Of the collection.
-        accept: `METADATA_LIST` for metadata alone.
-        **params: Of the query.
-
-    Raises:
-        KubeError: The API server refused it.
-        KubeUnavailable: It did not answer in time.
-    """
-    items: list[dict[str, Any]] = []
-    token = ""
-    while True:
-        more = {"continue": token} if token else {}
-        page = await client.get(path, accept=accept, limit=_PAGE_OBJECTS, **params, **more)
-        items.extend(page.get("items") or ())
-        token = page["metadata"].get("continue") or ""
-        if not token:
-            return items
 
 
 def _why(error: KubeError | KubeUnavailable, right: str, namespace: str | None) -> str:

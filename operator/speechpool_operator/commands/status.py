@@ -7,10 +7,11 @@ from typing import Any
 
 from speechpool.errors import UsageError
 from speechpool_operator.commands.known import sidecars_of
-from speechpool_operator.commands.reach import OperatorSilent, access_of, all_of, ask_operator
+from speechpool_operator.commands.reach import OperatorSilent, access_of, ask_operator
 from speechpool_operator.commands.sidecar_view import ClusterView
 from speechpool_operator.crd import PLURAL, VERSION
 from speechpool_operator.kube import KubeClient, KubeError
+from speechpool_operator.kube_list import all_of
 from speechpool_operator.names import GROUP, INJECT_LABEL, INJECTED_LABEL
 from speechpool_operator.sidecars import Sidecar
 
