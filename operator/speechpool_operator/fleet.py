@@ -69,7 +69,7 @@ class Fleet:
         self.closing: list[Cell] = []
         self.pools_known = False
         self.known_at: float | None = None
-        self._pods_known = False
+        self.pods_known = False
         self._by_namespace: defaultdict[str, dict[str, Member]] = defaultdict(dict)
         self._reaching: defaultdict[str, set[Key]] = defaultdict(set)
         self._defaults: set[Key] = set()
@@ -125,6 +125,10 @@ class Fleet:
         """Note a pod as the watch tells of it."""
         self._put_pod(pod).watched = True
 
+    def look_at_pod(self, pod: Pod) -> None:
+        """Note a connected pod as the API server has it, where no watch tells of it."""
+        self._put_pod(pod)
+
     def drop_pod(self, uid: str) -> None:
         """Note that the watch no longer tells of a pod: it is deleted, ended, or has lost its labels."""
         member = self.members.get(uid)
@@ -140,7 +144,7 @@ class Fleet:
             self.drop_pod(uid)
         for pod in known.values():
             self.put_pod(pod)
-        self._pods_known = True
+        self.pods_known = True
         self._note_known()
 
     # --- streams ---------------------------------------------------------------------------------------------------
@@ -203,6 +207,17 @@ class Fleet:
                 self.members[uid].late = True
                 self._recount(uid)
 
+    def begin(self) -> None:
+        """Count from now on: this operator has just begun to lead, so nobody had time to connect."""
+        now = self.clock()
+        self.known_at = None
+        self._note_known()
+        for uid, member in self.members.items():
+            if not member.was_connected:
+                self.absence.restart(uid, now)
+                member.late = False
+        self.replan()
+
     def replan(self) -> None:
         """Take nothing that was planned as done: every sidecar is to be sent what it should have, and so on."""
         for member in self.members.values():
@@ -214,7 +229,7 @@ class Fleet:
         self.changed_pools = dict.fromkeys(self.entries)
 
     def _note_known(self) -> None:
-        if self.known_at is None and self.pools_known and self._pods_known:
+        if self.known_at is None and self.pools_known and self.pods_known:
             self.known_at = self.clock()
 
     # --- within ----------------------------------------------------------------------------------------------------

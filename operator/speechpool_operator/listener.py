@@ -177,12 +177,13 @@ def listening_socket(host: str, port: int) -> socket.socket:
     """A listening socket, not blocking.
 
     Args:
-        host: An address; empty for every address of this machine, of both families where there are both.
+        host: An address; "::" or empty for every address of this machine, of both families where there are both.
         port: 0 for a free one.
 
     Raises:
         OSError: It cannot be bound.
     """
+    host = "" if host == "::" else host
     if host or not socket.has_dualstack_ipv6():
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         made = socket.create_server((host, port), family=family, backlog=BACKLOG)

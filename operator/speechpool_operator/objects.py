@@ -9,7 +9,7 @@ from speechpool_operator import spec as specs
 from speechpool_operator.names import ENABLED, INJECT_LABEL, INJECTED_LABEL, POOL_ANNOTATION
 from speechpool_operator.spec import Scope, Spec
 
-__all__ = ["Key", "Pod", "SpeechPool", "read_pod", "read_speech_pool"]
+__all__ = ["Key", "Pod", "SpeechPool", "read_pod", "read_speech_pool", "read_version"]
 
 Key = tuple[str, str]
 """A namespace and a name."""
@@ -96,7 +96,7 @@ def read_speech_pool(manifest: object) -> SpeechPool | None:
         namespace=metadata["namespace"],
         name=metadata["name"],
         generation=_generation(metadata.get("generation")),
-        version=_version(metadata.get("resourceVersion")),
+        version=read_version(metadata.get("resourceVersion")),
         created=_text(metadata.get("creationTimestamp")) or _NO_TIME,
         spec=spec,
         problems=spec.problems,
@@ -114,7 +114,7 @@ def read_pod(manifest: object) -> Pod | None:
         uid=metadata["uid"],
         namespace=metadata["namespace"],
         name=metadata["name"],
-        version=_version(metadata.get("resourceVersion")),
+        version=read_version(metadata.get("resourceVersion")),
         labels=_texts(metadata.get("labels")),
         pool=_texts(metadata.get("annotations")).get(POOL_ANNOTATION, "").strip(),
         terminating=metadata.get("deletionTimestamp") is not None,
@@ -157,6 +157,6 @@ def _generation(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
 
 
-def _version(value: object) -> int:
+def read_version(value: object) -> int:
     """A resourceVersion as a number, which grows with each write (Kubernetes, "API Concepts", resource versions)."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else 0

@@ -1,0 +1,107 @@
+"""The telemetry listener: plain HTTP for the kubelet, Prometheus, and people who want to know what is wrong."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from speechpool.settings import Address
+from speechpool_operator.kube_watch import INACTIVITY_SECONDS
+from speechpool_operator.listener import listening_socket
+
+__all__ = ["SILENT_SECONDS", "Health", "Watched", "telemetry"]
+
+SILENT_SECONDS: Final = INACTIVITY_SECONDS + 20
+"""A watch older than this is silent: by then it was begun anew, and that did not help."""
+
+
+class Watched(Protocol):
+    """A watch, ours or kopf's."""
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all is known that it tells of."""
+
+    @property
+    def age_seconds(self) -> float:
+        """Since it was last proved true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the probes tell.
+
+    Args:
+        watches: By name; each with the age from which on it is silent, in seconds.
+        is_known: Whether every object and every pod is known.
+        leads: Whether this operator leads.
+        is_serving: Whether sidecars can connect; there is a certificate.
+        is_stopping: Whether it was asked to stop.
+    """
+
+    watches: Mapping[str, tuple[Watched, float]]
+    is_known: Callable[[], bool]
+    leads: Callable[[], bool]
+    is_serving: Callable[[], bool]
+    is_stopping: Callable[[], bool]
+
+    def silent(self) -> list[str]:
+        """Each watch that is silent, with its age."""
+        return [
+            f"watch {name}: not true for {watch.age_seconds:.0f} s" if watch.is_listed else f"watch {name}: no list yet"
+            for name, (watch, limit) in self.watches.items()
+            if watch.age_seconds > limit
+        ]
+
+    def unready(self) -> list[str]:
+        """Each reason for which no sidecar should come here."""
+        reasons = {
+            "stopping": self.is_stopping(),
+            "another operator leads": not self.leads(),
+            "not every SpeechPool and pod is known yet": not self.is_known(),
+            "sidecars cannot connect: there is no certificate yet": self.leads() and not self.is_serving(),
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+
+@contextlib.asynccontextmanager
+async def telemetry(
+    address: Address, health: Health, *, sidecars: Callable[[], Mapping[str, Any]]
+) -> AsyncIterator[str]:
+    """Answer while the context is open; gives the address that is listened at.
+
+    Args:
+        address: Where; port 0 for a free one.
+        health: What the probes tell.
+        sidecars: Gives what is known of every sidecar, of JSON types.
+
+    Raises:
+        OSError: It cannot be bound.
+    """
+
+    async def answer_sidecars(_: web.Request) -> web.Response:
+        return web.json_response(sidecars())
+
+    application = web.Application()
+    application.router.add_get("/livez", _probe(list))
+    application.router.add_get("/healthz", _probe(health.silent))
+    application.router.add_get("/readyz", _probe(health.unready))
+    application.router.add_get("/sidecars", answer_sidecars)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        sock = listening_socket(address.host, address.port)
+        await web.SockSite(runner, sock).start()
+        yield str(Address(address.host, sock.getsockname()[1]))
+    finally:
+        await runner.cleanup()
+
+
+def _probe(problems: Callable[[], list[str]]) -> Callable[[web.Request], Any]:
+    async def answer(_: web.Request) -> web.Response:
+        found = problems()
+        return web.Response(status=503 if found else 200, text="\n".join(found or ["ok"]) + "\n")
+
+    return answer

@@ -1,0 +1,73 @@
+"""What `GET /sidecars` answers: every sidecar as the fleet knows it. Pure; `sidecars` reads it on the other side."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from speechpool_operator.fleet import Fleet
+from speechpool_operator.members import Member, counted
+
+__all__ = ["overview"]
+
+
+def overview(fleet: Fleet, *, leads: bool) -> dict[str, Any]:
+    """The answer, of JSON types.
+
+    Args:
+        fleet: What is known.
+        leads: Whether sidecars are connected to this operator.
+    """
+    found = list(_sidecars(fleet)) if leads else []
+    return {
+        "version": version("speechpool"),
+        "leader": leads,
+        "known": fleet.known_at is not None,
+        "sidecars": sorted(found, key=lambda one: (one["namespace"], one["pod"])),
+    }
+
+
+def _sidecars(fleet: Fleet) -> Iterator[dict[str, Any]]:
+    for uid, member in fleet.members.items():
+        if member.counts:
+            pod = {"namespace": member.pod.namespace, "pod": member.pod.name, "uid": uid}
+            yield pod | _followed(fleet, member) | _said(member)
+
+
+def _followed(fleet: Fleet, member: Member) -> dict[str, Any]:
+    entry = fleet.entries.get(member.choice.winner) if member.choice.winner else None
+    if entry is None:
+        silent = member.late and member.was_connected
+        return {"pool": None, "wanted_generation": None, "silent": silent, "missing": member.late and not silent}
+    seen = counted(member, entry.pool)
+    return {
+        "pool": "/".join(entry.pool.key),
+        "wanted_generation": entry.pool.generation,
+        "silent": seen.silent,
+        "missing": seen.missing,
+        "synced": seen.synced,
+        "ready": seen.heard and not seen.warming,
+    }
+
+
+def _said(member: Member) -> dict[str, Any]:
+    stream = member.stream
+    state = stream.state if stream else None
+    told: dict[str, Any] = {
+        "connected": stream is not None,
+        "version": stream.hello.version if stream else None,
+        "generation": None,
+        "state": None,
+        "error": "",
+    }
+    if state:
+        pools = state.pools.values()
+        told |= {
+            "generation": state.applied.generation if state.applied else None,
+            "state": str(state.state),
+            "error": state.error or "",
+            "warm": sum(one.warm for one in pools),
+            "wanted": sum(one.wanted for one in pools),
+            "sessions": getattr(state, "sessions", None),
+            "busy": getattr(state, "busy", None),
+        }
+    return told
