@@ -77,6 +77,7 @@ MISSED_HEARTBEATS = 3
 
 _MAX_GENERATION = 2**63 - 1  # metadata.generation is an int64
 _MAX_POOLS = 64  # more than a sidecar has, so that it may once have more
+_MAX_COUNT = 1_000_000
 _MAX_RETRY_SECONDS = 86_400.0
 
 
@@ -147,6 +148,8 @@ class State:
         error: Why `offered` was rejected; else empty.
         applied_at: When `applied` was, RFC 3339 in UTC; empty where it is None.
         pools: By name.
+        sessions: Sessions that are open; None from a sidecar that does not say.
+        busy: Calls in progress, as clients that are leased; None from a sidecar that does not say.
     """
 
     state: Applying
@@ -155,6 +158,8 @@ class State:
     error: str = ""
     applied_at: str = ""
     pools: Mapping[str, PoolState] = field(default_factory=dict)
+    sessions: int | None = None
+    busy: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,8 +331,8 @@ def _told_revision(values: dict[str, Any], path: str) -> Revision:
 
 def _pool(fields: Fields) -> PoolState:
     return PoolState(
-        warm=fields.integer("warm", 0, 1_000_000),
-        wanted=fields.integer("wanted", 0, 1_000_000),
+        warm=fields.integer("warm", 0, _MAX_COUNT),
+        wanted=fields.integer("wanted", 0, _MAX_COUNT),
         ready=fields.flag("ready"),
     )
 
@@ -358,6 +363,8 @@ def _state(fields: Fields) -> State:
         error=fields.reason("error"),
         applied_at=fields.text("applied_at", 0, 40, default=""),
         pools=dict(_pools(fields.mapping("pools"))),
+        sessions=fields.optional_integer("sessions", 0, _MAX_COUNT),
+        busy=fields.optional_integer("busy", 0, _MAX_COUNT),
     )
 
 

@@ -74,6 +74,10 @@ class Fields:
             return value
         raise self._wrong(name, f"a whole number from {minimum} to {maximum}")
 
+    def optional_integer(self, name: str, minimum: int, maximum: int) -> int | None:
+        """As `integer()`; None where it is missing or null."""
+        return None if self._values.get(name) is None else self.integer(name, minimum, maximum)
+
     def number(self, name: str, minimum: float, maximum: float, default: float) -> float:
         """A finite number."""
         value = self._value(name, default)

@@ -35,6 +35,8 @@ FROM_SIDECAR = [
         error="warmSize must be …",
         applied_at="2026-11-23T23:27:36.000Z",
         pools=POOLS,
+        sessions=3,
+        busy=0,
     ),
 ]
 FROM_OPERATOR = [
@@ -148,7 +150,12 @@ def test_a_wrong_field_of_an_operator_is_named(message, changes, field):
         (Hello(version="1"), {"applied": 7}, "applied"),
         (Hello(version="1"), {"applied": {"uid": "a", "hash": "b"}}, "applied.generation"),
         (FROM_SIDECAR[3], {"state": "asleep"}, "state"),
+        (FROM_SIDECAR[3], {"sessions": -1}, "sessions"),
+        (FROM_SIDECAR[3], {"busy": True}, "busy"),
         (FROM_SIDECAR[3], {"pools": []}, "pools"),
+        (FROM_SIDECAR[3], {"pools": {"tts": {"warm": [1], "wanted": 1, "ready": True}}}, "pools.tts.warm"),
+        (FROM_SIDECAR[3], {"pools": {"tts": {"warm": 1, "wanted": 1.0, "ready": True}}}, "pools.tts.wanted"),
+        (FROM_SIDECAR[3], {"applied": {"uid": "u", "generation": {}, "hash": "h"}}, "applied.generation"),
         (FROM_SIDECAR[3], {"pools": {"tts": 3}}, "pools"),
         (FROM_SIDECAR[3], {"pools": {"x" * 64: {}}}, "pools"),
         (FROM_SIDECAR[3], {"pools": {str(n): {} for n in range(65)}}, "pools"),
