@@ -16,6 +16,10 @@ COMMANDS: Final = {
         "run the operator: follow SpeechPools and keep every sidecar on its settings",
         "speechpool_operator.cli.run",
     ),
+    "upgrader": (
+        "bring the sidecars of running pods to another image",
+        "speechpool_operator.upgrade.command",
+    ),
     "version": ("show the versions of SpeechPool and of what it uses", "speechpool_operator.cli.version"),
 }
 """By name, what the help text says of it, and its module: that has `configure(parser)` and `run(args)`, and is imported
