@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo kube test e2e check format bench soak docs clean
+.PHONY: help setup demo kube test e2e image check format bench soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,12 +37,26 @@ demo: $(STAMP) ## hear speech made by a warm client, in under a minute
 kube: $(STAMP) ## build the Kubernetes that `make e2e` runs on, once a machine
 	@$(BIN)/python tests/cluster/build.py > /dev/null
 
+TEST_EXAMPLES ?= 1
+export TEST_EXAMPLES
 test: $(STAMP) ## run every test that needs no Kubernetes
 	@$(BIN)/python -m tests.integration.browser
-	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/unit tests/integration tests/contract
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/integration tests/contract tests/unit
 
 e2e: kube ## run the tests on a real Kubernetes
 	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/e2e
+
+TARGETS ?= sidecar operator azure-emulator
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILDER ?= $(shell for each in docker podman buildah; do $$each info >/dev/null 2>&1 && echo $$each && break; done)
+CA_SECRET = --secret id=ca,src=$(CA)
+image: ## build the images TARGETS by docker, podman or buildah, whichever works here (docs/images.md)
+	@test -n "$(BUILDER)" || { echo "make image needs docker, podman or buildah; none of them works here"; exit 1; }
+	@for target in $(TARGETS); do echo "building speechpool/$$target:$(TAG) by $(BUILDER)"; \
+	  DOCKER_BUILDKIT=1 $(BUILDER) build --target $$target --tag $(REGISTRY)speechpool/$$target:$(TAG) --build-arg UV_VERSION=$(UV_VERSION) \
+	    --label org.opencontainers.image.version=$(TAG) --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null) \
+	    $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(EXTRAS),--build-arg EXTRAS="$(EXTRAS)") \
+	    $(foreach name,PIP_INDEX_URL UV_DEFAULT_INDEX,$(if $($(name)),--build-arg $(name))) $(if $(CA),$(CA_SECRET)) $(IMAGE_FLAGS) . || exit 1; done
 
 check: $(STAMP) ## format, lint, types, import contracts, lock file
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """The settings model, the CustomResourceDefinition, its reference and the environment's table say the same."""
 
 import dataclasses
+import functools
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ FALLBACKS = [one for one in POOL_KNOBS if one.fallback]
 WHOLE = [one for one in PROCESS_KNOBS if one.in_file and one.effect is not Effect.RESTART]
 
 
+@functools.cache
 def held() -> dict[str, Any]:
     """The schema of the definition that is in the repository."""
     definition = yaml.safe_load((ROOT / crd.CRD_FILE).read_text("utf-8"))

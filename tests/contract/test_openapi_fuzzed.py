@@ -31,12 +31,14 @@ def test_nothing_it_sends_gets_an_undocumented_answer(start_sidecar: Callable[..
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"http://{sidecar.listening('listen')}/openapi.json"),
         *("--header", f"Authorization: Bearer {TOKEN}", "--checks", ",".join(CHECKS)),
-        *("--max-examples", "15", "--seed", "1", "--generation-database", "none", "--no-color"),
+        *("--max-examples", "5", "--seed", "1", "--generation-database", "none", "--no-color"),
         *("--suppress-health-check", "all"),
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=280)
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), base_url="http://speechpool") as http:
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(sidecar.socket), verify=False), base_url="http://speechpool"
+    ) as http:
         for session in http.get("/v1/sessions").json()["data"]:
             assert http.delete(f"/v1/sessions/{session['id']}").status_code == 204
         assert http.post("/v1/audio/speech", json={"input": "Still here.", "response_format": "wav"}).status_code == 200

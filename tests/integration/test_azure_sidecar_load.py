@@ -21,7 +21,7 @@ LONG = "One moment, please, while I look that up. " * 5
 BRISK = {"first_chunk_seconds": 0.002, "seconds_per_word": 0.1, "chunk_seconds": 0.05, "pace": 10.0}
 """A short text is two messages, a long one eighty: what is interrupted goes on below what follows."""
 INTERRUPTIONS = 100
-CALLS = 2000
+CALLS = 500
 BACK_OFF_SECONDS = 10.0
 """The longest pause between two attempts (docs/azure.md)."""
 
@@ -56,7 +56,8 @@ def rested(place: Place) -> None:
 
 
 def caller(place: Place) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(uds=str(place.sidecar.socket), limits=httpx.Limits(max_connections=64))
+    limits = httpx.Limits(max_connections=64)
+    transport = httpx.AsyncHTTPTransport(uds=str(place.sidecar.socket), limits=limits, verify=False)
     return httpx.AsyncClient(transport=transport, base_url="http://speechpool", timeout=PATIENCE_SECONDS)
 
 
@@ -91,7 +92,7 @@ async def test_a_hundred_interruptions_leave_the_connection_and_no_byte_of_the_o
     assert len(rode) == 1
 
 
-async def test_two_thousand_calls_of_which_many_hang_up_leave_nothing_behind(place: Place) -> None:
+async def test_five_hundred_calls_of_which_many_hang_up_leave_nothing_behind(place: Place) -> None:
     rng = random.Random(4)
     seen: Counter[str] = Counter()
     room = asyncio.Semaphore(12)  # more callers than clients: some wait in line, and some hang up there

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -36,6 +37,7 @@ def encoded(codec: Codec, audio: bytes, rate_hz: int = 16_000) -> bytes:
     return b"".join([*pieces, pipeline.finish()[1]])
 
 
+@functools.cache
 def silent_flac(seconds: int) -> bytes:
     """Hours in few bytes, and without a length in the header."""
     return encoded(Codec.FLAC, bytes(2 * 8_000 * seconds), 8_000)

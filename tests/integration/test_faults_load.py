@@ -27,15 +27,20 @@ UNREAD_BYTES = 6 * 2**20
 """How much the main process may grow for readers who do not read: their buffers, and the allocator's own."""
 
 
+def unix(sidecar: Sidecar) -> httpx.HTTPTransport:
+    """The way to its socket; without TLS, whose certificates take longer to load than a request takes."""
+    return httpx.HTTPTransport(uds=str(sidecar.socket), verify=False)
+
+
 def ask(sidecar: Sidecar, text: str = TEXT) -> httpx.Response:
     """One utterance over a connection of its own."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
+    with httpx.Client(transport=unix(sidecar), timeout=PATIENCE_SECONDS) as client:
         return client.post("http://speechpool/v1/audio/speech", json={"input": text, "response_format": "pcm"})
 
 
 def transcribe(sidecar: Sidecar, upload: bytes) -> httpx.Response:
     """One transcription over a connection of its own."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=PATIENCE_SECONDS) as client:
+    with httpx.Client(transport=unix(sidecar), timeout=PATIENCE_SECONDS) as client:
         return client.post("http://speechpool/v1/audio/transcriptions", files={"file": ("long.wav", upload)})
 
 
@@ -141,7 +146,7 @@ class TestHangUps:
         with contextlib.ExitStack() as stack:
             begun(sidecar, 1, stack)
             impatient = httpx.Timeout(PATIENCE_SECONDS, read=0.2)
-            with httpx.Client(transport=httpx.HTTPTransport(uds=str(sidecar.socket)), timeout=impatient) as client:
+            with httpx.Client(transport=unix(sidecar), timeout=impatient) as client:
                 for _ in range(5):
                     with pytest.raises(httpx.ReadTimeout):
                         client.post("http://speechpool/v1/audio/speech", json={"input": TEXT, "response_format": "pcm"})
@@ -254,7 +259,7 @@ class TestStopUnderLoad:
 
         with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as callers:
             begun(sidecar, 1, stack)
-            transport = httpx.HTTPTransport(uds=str(sidecar.socket))
+            transport = unix(sidecar)
             client = stack.enter_context(httpx.Client(transport=transport, timeout=PATIENCE_SECONDS))
             put = callers.submit(client.put, "http://speechpool/v1/sessions/call-1")
             until(lambda: pool(sidecar)["waiting"] == 1, "the session waits")

@@ -81,7 +81,7 @@ class TestIdle:
         sidecar = start_sidecar(config=voices(2))
         reference = say(sidecar)[1]
 
-        for _ in range(5):
+        for _ in range(3):
             sidecar.settled()
             kill(min(workers(sidecar)))
             assert is_whole(say(sidecar)[1], reference)
@@ -91,7 +91,7 @@ class TestIdle:
         sidecar = start_sidecar(config=voices(3))
         reference = say(sidecar)[1]
 
-        for _ in range(5):
+        for _ in range(3):
             sidecar.settled()
             for pid in workers(sidecar):
                 kill(pid)

@@ -22,7 +22,7 @@ PCM = AudioFormat(Codec.PCM, 24_000)
 
 @contextlib.asynccontextmanager
 async def openai_of(api: Api) -> AsyncIterator[openai.AsyncOpenAI]:
-    transport = httpx2.AsyncHTTPTransport(uds=str(api.socket))
+    transport = httpx2.AsyncHTTPTransport(uds=str(api.socket), verify=False)
     http = httpx2.AsyncClient(transport=transport)
     async with openai.AsyncOpenAI(base_url="http://speechpool/v1", api_key="unused", http_client=http) as client:
         yield client

@@ -89,7 +89,7 @@ def test_a_sentence_is_said_and_understood_on_either_loop(loop_factory) -> None:
 
 async def test_every_format_comes_out_of_one_pool() -> None:
     beginnings = {"wav": b"RIFF", "flac": b"fLaC", "opus": b"OggS"}
-    async with serving() as service:
+    async with serving(listening=0) as service:
         for name in ("pcm", "wav", "mulaw", "alaw", "mp3", "opus", "flac", "aac"):
             async with service.speak(SpeakRequest(text=SENTENCE, response_format=name)) as stream:
                 events = await collect(stream)
@@ -100,7 +100,7 @@ async def test_every_format_comes_out_of_one_pool() -> None:
 
 
 async def test_words_have_times_and_barge_in_knows_them() -> None:
-    async with serving() as service:
+    async with serving(listening=0) as service:
         request = SpeakRequest(text=LONG, response_format="pcm", word_boundaries=True)
         async with service.speak(request) as stream:
             words: list[str] = []
@@ -117,7 +117,7 @@ async def test_words_have_times_and_barge_in_knows_them() -> None:
 
 
 async def test_a_text_that_comes_piece_by_piece_is_said_by_one_client() -> None:
-    async with serving() as service:
+    async with serving(listening=0) as service:
         options = SpeakOptions(response_format="pcm", session_id="call-1")
         async with service.speak_text(options) as stream:
             for piece in SENTENCE.split(" "):
@@ -130,7 +130,7 @@ async def test_a_text_that_comes_piece_by_piece_is_said_by_one_client() -> None:
 
 
 async def test_a_worker_killed_while_idle_is_never_handed_out() -> None:
-    async with serving(speaking=2) as service:
+    async with serving(speaking=2, listening=0) as service:
         before = speakers()
         for pid in before:
             os.kill(pid, signal.SIGKILL)
@@ -141,7 +141,7 @@ async def test_a_worker_killed_while_idle_is_never_handed_out() -> None:
 
 
 async def test_a_worker_killed_while_it_speaks_ends_the_utterance_with_an_error() -> None:
-    async with serving() as service:
+    async with serving(listening=0) as service:
         async with service.speak(SpeakRequest(text=LONG, response_format="pcm")) as stream:
             assert isinstance(await anext(stream), AudioBytes)
             for pid in speakers():
@@ -152,7 +152,7 @@ async def test_a_worker_killed_while_it_speaks_ends_the_utterance_with_an_error(
 
 
 async def test_a_consumer_that_leaves_leaves_a_client_that_speaks_on() -> None:
-    async with serving() as service:
+    async with serving(listening=0) as service:
         before = speakers()
         for _ in range(10):
             async with service.speak(SpeakRequest(text=LONG, response_format="mp3")) as stream:
@@ -162,7 +162,7 @@ async def test_a_consumer_that_leaves_leaves_a_client_that_speaks_on() -> None:
 
 
 async def test_a_recording_of_a_human_voice_is_transcribed() -> None:
-    async with serving() as service:
+    async with serving(speaking=0) as service:
         recording = sorted(RECORDINGS.glob("*.wav"))[0].read_bytes()
         transcript = await service.transcribe(TranscribeRequest(upload=recording, words=True)).result()
     assert len(transcript.text.split()) > 5
@@ -187,7 +187,7 @@ async def test_telephone_audio_is_heard_as_it_comes() -> None:
 
 @pytest.mark.parametrize("upload", [b"", b"not audio at all" * 100, b"RIFF\x00\x00\x00\x00WAVE", os.urandom(4096)])
 async def test_what_is_no_audio_is_refused_and_harms_nothing(upload) -> None:
-    async with serving() as service:
+    async with serving(speaking=0, listening=0) as service:
         with pytest.raises(InvalidInput) as caught:
             await service.transcribe(TranscribeRequest(upload=upload)).result()
         assert caught.value.param == "file"
@@ -196,7 +196,7 @@ async def test_what_is_no_audio_is_refused_and_harms_nothing(upload) -> None:
 
 @pytest.mark.parametrize("text", ["<speak>not closed", "<speak><voice name='nobody'>x</voice></speak>"])
 async def test_ssml_that_cannot_be_said_is_refused_before_any_audio(text) -> None:
-    async with serving() as service:
+    async with serving(listening=0) as service:
         async with service.speak(SpeakRequest(text=text, is_ssml=True, response_format="pcm")) as stream:
             with pytest.raises(InvalidInput):
                 await anext(stream)

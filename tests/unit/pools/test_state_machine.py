@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.examples import examples
 from tests.unit.pools.model import Model
 from tests.unit.pools.world import Client, World
 from tests.virtual import TICK, new_virtual_loop
@@ -333,7 +334,7 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPool = PoolMachine.TestCase
 TestPool.settings = settings(
-    max_examples=250,
+    max_examples=examples(100),
     stateful_step_count=50,
     deadline=None,
     derandomize=True,

@@ -5,8 +5,9 @@ import json
 
 import yaml
 from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
+from hypothesis import settings as limits
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from speechpool.config.document import read_document
 from speechpool.errors import SettingsError
@@ -25,8 +26,8 @@ from speechpool.settings import (
 )
 from speechpool.settings.kinds import Choice, Integer, Number, Switch
 
-LIMITS = examples(  # no clock in a test
-    deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+LIMITS = limits(  # no clock in a test
+    deadline=None, max_examples=examples(30), derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 TAGS = st.sampled_from(["en-US", "de-DE", "fr-FR", "zh-Hans-CN", "no"])
@@ -129,6 +130,7 @@ JSON = st.recursive(
 KEYS = st.sampled_from([one.key for one in PROCESS_KNOBS + POOL_KNOBS] + ["pools", "name", "kind"])
 
 
+@limits(LIMITS, max_examples=examples(60))
 @given(
     st.dictionaries(KEYS | st.text(max_size=8), JSON | st.lists(st.dictionaries(KEYS, JSON, max_size=4)), max_size=6)
 )
