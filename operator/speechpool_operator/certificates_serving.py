@@ -53,7 +53,7 @@ class Serving:
         self.changed = asyncio.Event()
         """Set when there is a certificate."""
         self._current: ssl.SSLContext | None = None
-        self._presented = ""
+        self._presented = "", ""
         self.context = _context()
         """For the listener; handshakes fail while there is no certificate."""
         self.context.sni_callback = self._present
@@ -69,12 +69,12 @@ class Serving:
             ssl.SSLError: They cannot be used together; what was there stays.
             ValueError: Likewise.
         """
-        if certificate == self._presented:
+        if (certificate, key) == self._presented:
             return
         context = _context()
         load(context, certificate, key)
         self.not_after = not_after(certificate)
-        self._current, self._presented = context, certificate
+        self._current, self._presented = context, (certificate, key)
         self.changed.set()
         logger.info("certificate in use", extra={"seconds_left": round(self.not_after - time.time())})
 
