@@ -5,7 +5,7 @@ ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${BASE} AS tools
 ARG UV_VERSION=0.13.9
-ARG PIP_INDEX_URL
+ARG PIP_INDEX_URL=
 # the base's own certificates, or those that the secret `ca` brings: both tools would use a list of their own
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
@@ -30,7 +30,7 @@ WORKDIR /src
 COPY pyproject.toml uv.lock ./
 
 FROM tools AS wheel
-ARG PIP_INDEX_URL
+ARG PIP_INDEX_URL=
 ARG UV_DEFAULT_INDEX=${PIP_INDEX_URL}
 COPY README.md LICENSE ./
 COPY sidecar sidecar
@@ -40,7 +40,7 @@ RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
 
 # What an image needs of the lock file, and then the product in a layer of its own: an upgrade pulls little.
 FROM tools AS sidecar-locked
-ARG PIP_INDEX_URL
+ARG PIP_INDEX_URL=
 ARG UV_DEFAULT_INDEX=${PIP_INDEX_URL}
 ARG EXTRAS="sidecar local codecs azure"
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
@@ -52,7 +52,7 @@ RUN touch /before && /tools/bin/uv pip install --quiet --no-deps /wheel/*.whl &&
     && find /opt/speechpool -cnewer /before -type f -print0 | tar --create --null --files-from - | tar --extract --directory /product
 
 FROM tools AS operator-locked
-ARG PIP_INDEX_URL
+ARG PIP_INDEX_URL=
 ARG UV_DEFAULT_INDEX=${PIP_INDEX_URL}
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     /tools/bin/uv export --quiet --frozen --no-default-groups --no-emit-project --extra operator --output-file /locked \
@@ -63,7 +63,7 @@ RUN touch /before && /tools/bin/uv pip install --quiet --no-deps /wheel/*.whl &&
     && find /opt/speechpool -cnewer /before -type f -print0 | tar --create --null --files-from - | tar --extract --directory /product
 
 FROM tools AS azure-emulator-locked
-ARG PIP_INDEX_URL
+ARG PIP_INDEX_URL=
 ARG UV_DEFAULT_INDEX=${PIP_INDEX_URL}
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     /tools/bin/uv export --quiet --frozen --no-default-groups --no-emit-project --extra azure-emulator --extra local --output-file /locked \
@@ -74,11 +74,7 @@ RUN touch /before && /tools/bin/uv pip install --quiet --no-deps /wheel/*.whl &&
     && find /opt/speechpool -cnewer /before -type f -print0 | tar --create --null --files-from - | tar --extract --directory /product
 
 FROM ${BASE} AS runtime
-ARG VERSION=0.1.0
-ARG REVISION
-LABEL org.opencontainers.image.vendor="SpeechPool" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+LABEL org.opencontainers.image.vendor="SpeechPool"
 ENV PATH=/opt/speechpool/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

