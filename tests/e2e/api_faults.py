@@ -55,7 +55,7 @@ class Gateway:
             return web.json_response({"reason": "Fault", "message": "a fault"}, status=fault[0], headers=fault[1])
         headers = {name: request.headers[name] for name in ("accept", "content-type") if name in request.headers}
         url = server + request.path_qs
-        async with session.request(request.method, url, headers=headers, data=await request.read()) as reply:
+        async with session.request(request.method, url, headers=headers, data=await request.read() or None) as reply:
             answer = web.StreamResponse(status=reply.status, headers={"content-type": "application/json"})
             await answer.prepare(request)
             try:

@@ -4,7 +4,6 @@ import pytest
 from tests.e2e.sidecars import FALLBACK, Calls, applied_size, sidecar_of, waited
 from tests.integration.sidecar import Sidecar
 
-
 MAX_SIZE = 6
 """Of each pool, by the pods' own environment."""
 TOO_MANY = MAX_SIZE + 1
