@@ -70,6 +70,16 @@ class TestSettings:
             assert metric(sidecar, "speechpool_operator_last_contact_seconds") > 1e9
             assert metric(sidecar, 'speechpool_config_generation{source="operator"}') == 1
 
+    def test_open_sessions_and_calls_under_way_are_told(self, operator: PlayedOperator, tmp_path: Path) -> None:
+        operator.heartbeat_seconds = 0.1
+        with following(operator, tmp_path) as sidecar:
+            operator.wait_until(lambda: [one for one in operator.states if (one.sessions, one.busy) == (0, 0)])
+            with sidecar.client.speak("This is said for a while. " * 40, session_id="call", response_format="pcm"):
+                operator.wait_until(lambda: operator.states[-1].busy == 1)
+                assert operator.states[-1].sessions == 1
+            operator.wait_until(lambda: operator.states[-1].busy == 0)
+            assert operator.states[-1].sessions == 1
+
     def test_an_edit_and_a_deletion_reach_the_pools(self, operator: PlayedOperator, tmp_path: Path) -> None:
         with following(operator, tmp_path) as sidecar:
             edits = [settings(number, warmSize=size, **TTS) for number, size in enumerate((2, 3, 1), 1)]

@@ -15,6 +15,7 @@ from tests.virtual import tasks_left
 from speechpool.config import ConfigStore
 from speechpool.config.operator_backoff import Backoff
 from speechpool.config.operator_connection import Limits, Place
+from speechpool.config.operator_source import Usage
 from speechpool.config.operator_stream import OperatorStream
 from speechpool.settings import Address
 from speechpool.settings.wire import (
@@ -50,6 +51,7 @@ class Follower:
         self.store = ConfigStore([])
         self.backoff = Impatient()
         self.pools = {"tts": PoolState(warm=1, wanted=1, ready=True)}
+        self.sessions = 0
         self.stream = OperatorStream(
             self.store,
             Place(
@@ -57,7 +59,7 @@ class Follower:
                 ca_file=str(operator.ca_file),
                 token_file=str(operator.token_file),
             ),
-            pools=lambda: dict(self.pools),
+            usage=lambda: Usage(pools=dict(self.pools), sessions=self.sessions, busy=0),
             version="0.1.0",
             limits=limits,
             backoff=self.backoff,
@@ -261,6 +263,17 @@ async def test_a_pool_that_is_not_warm_any_more_is_told_without_a_heartbeat(oper
         for pool in (PoolState(warm=0, wanted=1, ready=True), PoolState(warm=3, wanted=3, ready=True)):
             follower.pools["tts"] = pool
             await until(lambda pool=pool: operator.states[-1].pools["tts"] == pool)
+
+
+async def test_sessions_come_and_go_without_a_word_and_are_told_at_the_next_heartbeat(operator: PlayedOperator) -> None:
+    operator.is_beating = False
+    async with following(operator, limits=Limits(look_seconds=0.01)) as follower:
+        await until(lambda: operator.states)
+        follower.sessions = 3
+        await asyncio.sleep(0.05)  # five looks
+        assert len(operator.states) == 1
+        operator.say(Heartbeat())
+        await until(lambda: operator.states[-1].sessions == 3)
 
 
 async def test_fifty_streams_in_one_process_have_a_change_each_once(operator: PlayedOperator, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""How the sidecar follows its operator: where it is, and what it is told of the pools."""
+"""How the sidecar follows its operator: where it is, and what it is told of the sidecar."""
 
 from importlib import metadata
 
 from speechpool.config import ConfigStore
 from speechpool.config.operator_connection import Place
+from speechpool.config.operator_source import Usage
 from speechpool.config.operator_stream import OperatorStream
 from speechpool.service.service import SpeechService
 from speechpool.settings.wire import PoolState
@@ -16,7 +17,7 @@ def make_stream(store: ConfigStore, service: SpeechService) -> OperatorStream | 
 
     Args:
         store: The settings in force.
-        service: Whose pools the operator is told of; opened before the stream runs.
+        service: Of which the operator is told; opened before the stream runs.
     """
     settings = store.current
     if settings.operator is None:
@@ -25,12 +26,16 @@ def make_stream(store: ConfigStore, service: SpeechService) -> OperatorStream | 
     stream = OperatorStream(
         store,
         place,
-        pools=lambda: _pools(service),
+        usage=lambda: _usage(service),
         version=metadata.version("speechpool"),
         state_directory=settings.state_directory,
     )
     stream.register(service.metrics.registry)
     return stream
+
+
+def _usage(service: SpeechService) -> Usage:
+    return Usage(pools=_pools(service), sessions=len(service.sessions), busy=service.active)
 
 
 def _pools(service: SpeechService) -> dict[str, PoolState]:

@@ -12,7 +12,7 @@ from functools import partial
 import aiohttp
 
 from speechpool.config.operator_files import Credentials, read_credentials
-from speechpool.config.operator_source import OperatorSource
+from speechpool.config.operator_source import OperatorSource, Usage
 from speechpool.config.operator_threads import HostNames, SideThreads
 from speechpool.errors import SettingsError
 from speechpool.settings import Address
@@ -91,7 +91,10 @@ class Limits:
 
 
 def is_news(told: State | None, now: State) -> bool:
-    """Whether the operator must hear of it at once; of how many clients are warm only whether they are enough."""
+    """Whether the operator must hear of it at once; of how many clients are warm only whether they are enough.
+
+    Sessions and calls come and go many times a second: they are told with what else is told.
+    """
     if told is None or (told.state, told.offered, told.applied, told.error) != (
         now.state,
         now.offered,
@@ -199,7 +202,7 @@ class Connection:
     Args:
         socket: Open; the caller closes it.
         source: Takes the settings and knows what became of them.
-        pools: Tells how the pools are.
+        usage: Tells what the sidecar does.
         limits: How long things may take.
         on_contact: Called with the time of each message that came, in seconds since 1970.
     """
@@ -208,13 +211,13 @@ class Connection:
         self,
         socket: Socket,
         source: OperatorSource,
-        pools: Callable[[], dict[str, PoolState]],
+        usage: Callable[[], Usage],
         limits: Limits,
         on_contact: Callable[[float], None],
     ) -> None:
         self._socket = socket
         self._source = source
-        self._pools = pools
+        self._usage = usage
         self._limits = limits
         self._on_contact = on_contact
         self._interval_seconds = limits.heartbeat_seconds
@@ -301,7 +304,7 @@ class Connection:
         told: State | None = None
         while True:
             self._wake.clear()
-            now = self._source.state(self._pools())
+            now = self._source.state(self._usage())
             if self._is_asked or is_news(told, now):
                 self._is_asked, told = False, now
                 await self._send(now)

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from speechpool.config.operator_last_good import LastGood
 from speechpool.config.store import ConfigStore, SourceState, Update
@@ -13,7 +13,7 @@ from speechpool.errors import SettingsError
 from speechpool.settings import Layer, Source, read_tree
 from speechpool.settings.wire import Applying, NewSettings, NoSettings, PoolState, Revision, State, bounded
 
-__all__ = ["OperatorSource", "is_older", "layer_of", "revision_of"]
+__all__ = ["OperatorSource", "Usage", "is_older", "layer_of", "revision_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,24 @@ def revision_of(state: SourceState | None) -> Revision | None:
     if state is None or not state.present or state.generation is None:
         return None
     return Revision(uid=state.uid, generation=state.generation, hash=state.digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the sidecar does at one moment, as far as the operator is told.
+
+    Args:
+        pools: By name.
+        sessions: That are open; None where that is not known.
+        busy: Utterances and recognitions under way; None where that is not known.
+    """
+
+    pools: Mapping[str, PoolState] = field(default_factory=dict)
+    sessions: int | None = None
+    busy: int | None = None
+
+
+NO_USAGE: Final = Usage()
 
 
 class OperatorSource:
@@ -81,11 +99,11 @@ class OperatorSource:
         """Call this whenever `state()` says something new of the settings."""
         self._on_change = callback
 
-    def state(self, pools: dict[str, PoolState] | None = None) -> State:
+    def state(self, usage: Usage = NO_USAGE) -> State:
         """What became of the newest offer.
 
         Args:
-            pools: How the pools are, to be told with it.
+            usage: What the sidecar does, to be told with it.
         """
         state = self._store.states.get(Source.OPERATOR)
         word = Applying.APPLIED
@@ -99,7 +117,9 @@ class OperatorSource:
             applied=revision_of(state),
             error=bounded(" ".join(state.problems)) if state and word is Applying.REJECTED else "",
             applied_at=self._applied_at,
-            pools=pools or {},
+            pools=usage.pools,
+            sessions=usage.sessions,
+            busy=usage.busy,
         )
 
     def offer(self, message: NewSettings | NoSettings) -> None:

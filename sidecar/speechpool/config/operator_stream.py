@@ -17,11 +17,10 @@ from prometheus_client.registry import Collector
 from speechpool.config.operator_backoff import Backoff
 from speechpool.config.operator_connection import Connection, Limits, Lost, Place, dialled
 from speechpool.config.operator_last_good import LastGood
-from speechpool.config.operator_source import OperatorSource
+from speechpool.config.operator_source import OperatorSource, Usage
 from speechpool.config.operator_threads import SideThreads
 from speechpool.config.store import ConfigStore, Update
 from speechpool.settings import Source
-from speechpool.settings.wire import PoolState
 
 __all__ = ["OperatorStream"]
 
@@ -45,7 +44,7 @@ class OperatorStream:
     Args:
         store: The settings in force.
         place: Where the operator is.
-        pools: Tells how the pools are.
+        usage: Tells what the sidecar does.
         version: Of this program.
         state_directory: Where the last good settings are kept; None keeps nothing.
         limits: How long things may take.
@@ -57,14 +56,14 @@ class OperatorStream:
         store: ConfigStore,
         place: Place,
         *,
-        pools: Callable[[], dict[str, PoolState]],
+        usage: Callable[[], Usage],
         version: str,
         state_directory: str | None = None,
         limits: Limits | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._place = place
-        self._pools = pools
+        self._usage = usage
         self._version = version
         self._limits = limits or Limits()
         self._backoff = backoff or Backoff()
@@ -120,7 +119,7 @@ class OperatorStream:
                 async with dialled(self._place, self._threads, self._limits) as socket:
                     opened_at = loop.time()
                     self._opened()
-                    connection = Connection(socket, self._source, self._pools, self._limits, self._contact)
+                    connection = Connection(socket, self._source, self._usage, self._limits, self._contact)
                     await connection.run(self._version)
             except Lost as lost:
                 lasted_seconds = 0.0 if opened_at is None else loop.time() - opened_at
