@@ -30,7 +30,7 @@ def _sidecars(fleet: Fleet) -> Iterator[dict[str, Any]]:
     for uid, member in fleet.members.items():
         if member.counts:
             pod = {"namespace": member.pod.namespace, "pod": member.pod.name, "uid": uid}
-            yield pod | _followed(fleet, member) | _said(member)
+            yield pod | _said(member) | _followed(fleet, member)
 
 
 def _followed(fleet: Fleet, member: Member) -> dict[str, Any]:
@@ -64,10 +64,11 @@ def _said(member: Member) -> dict[str, Any]:
         told |= {
             "generation": state.applied.generation if state.applied else None,
             "state": str(state.state),
+            "ready": all(one.ready and one.warm >= one.wanted for one in pools),
             "error": state.error or "",
             "warm": sum(one.warm for one in pools),
             "wanted": sum(one.wanted for one in pools),
-            "sessions": getattr(state, "sessions", None),
-            "busy": getattr(state, "busy", None),
+            "sessions": state.sessions,
+            "busy": state.busy,
         }
     return told
