@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from speechpool_operator.commands.reach import OperatorSilent, ask_operator, is_denied, reason_of
+from speechpool_operator.commands.reach import OperatorSilent, ask_operator, is_denied, reason_of, telemetry_path
 from speechpool_operator.crd import PLURAL, VERSION
 from speechpool_operator.kube import METADATA_LIST, KubeClient, KubeError, KubeUnavailable
 from speechpool_operator.kube_list import all_of
@@ -22,6 +22,7 @@ U = TypeVar("U")
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ADMISSION = "/apis/admissionregistration.k8s.io"
 _NAME = "app.kubernetes.io/name=speechpool"
+_UPGRADER = "app.kubernetes.io/component=upgrader"
 _ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -58,6 +59,7 @@ class Facts:
         definition: The CustomResourceDefinition; None where there is none.
         deployments: Those of the installation.
         overview: What the operator knows of the sidecars.
+        upgrades: What the upgrader says of itself; None where there is none.
         webhooks: MutatingWebhookConfigurations of the installation.
         policies: MutatingAdmissionPolicies of it.
         namespaces: Those whose label asks for sidecars.
@@ -71,6 +73,7 @@ class Facts:
     definition: Found[Json | None]
     deployments: Found[Sequence[Json]]
     overview: Found[Overview]
+    upgrades: Found[Json | None]
     webhooks: Found[Sequence[Json]]
     policies: Found[Sequence[Json]]
     namespaces: Found[Sequence[Json]]
@@ -99,6 +102,7 @@ async def gather(client: KubeClient, namespace: str | None, operator_namespace: 
         definition = start(_found(_or_none(client.get(f"{_DEFINITIONS}/{PLURAL}.{GROUP}"), None)))
         deployments = start(_found(all_of(client, f"/apis/apps/v1/{installed}deployments", labelSelector=_NAME)))
         overview = start(_found(ask_operator(client, operator_namespace)))
+        upgrades = start(_found(_upgrades(client, installed)))
         webhooks = start(_found(all_of(client, webhooks_path, labelSelector=_NAME)))
         policies = start(_found(_policies(client)))
         namespaces = start(_found(_labelled(client, namespace)))
@@ -111,6 +115,7 @@ async def gather(client: KubeClient, namespace: str | None, operator_namespace: 
         definition=definition.result(),
         deployments=deployments.result(),
         overview=overview.result(),
+        upgrades=upgrades.result(),
         webhooks=webhooks.result(),
         policies=policies.result(),
         namespaces=namespaces.result(),
@@ -148,6 +153,7 @@ def _nothing(server: str, why: Unknown) -> Facts:
         definition=why,
         deployments=why,
         overview=why,
+        upgrades=why,
         webhooks=why,
         policies=why,
         namespaces=why,
@@ -174,6 +180,12 @@ async def _or_none(asked: Awaitable[T], none: U) -> T | U:
         if error.status == 404:
             return none
         raise
+
+
+async def _upgrades(client: KubeClient, installed: str) -> Json | None:
+    pods = await all_of(client, f"/api/v1/{installed}pods", labelSelector=f"{_NAME},{_UPGRADER}")
+    running = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running"]
+    return await client.get(telemetry_path(running[0], "upgrades")) if running else None
 
 
 async def _policies(client: KubeClient) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ def sidecars(facts: Facts) -> Iterator[Line]:
     overview = facts.overview.value
     yield _connected(overview.sidecars)
     yield _of_one_version(overview)
+    yield from _upgrades(facts)
 
 
 def _connected(known: Sequence[Sidecar]) -> Line:
@@ -41,6 +42,19 @@ def _of_one_version(overview: Overview) -> Line:
     versions = ", ".join(sorted({one.version for one in other}))
     advice = f"of version {versions}: {_some(other)}\nthey change when their pods are made anew, or by the upgrader"
     return warned(_SIDECARS, text, advice)
+
+
+def _upgrades(facts: Facts) -> Iterator[Line]:
+    text = "upgrades of running sidecars go on"
+    if isinstance(facts.upgrades, Unknown):
+        yield skipped(_SIDECARS, text, facts.upgrades.why)
+    elif facts.upgrades.value is not None:
+        stopped = facts.upgrades.value.get("stopped")
+        counts = facts.upgrades.value.get("sidecars") or {}
+        shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        text = f"{text}: {shown or 'no sidecars'}"
+        advice = f"{stopped}\nmend it, then: kubectl rollout restart deployment of the upgrader"
+        yield failed(_SIDECARS, text, advice) if stopped else passed(_SIDECARS, text)
 
 
 def _some(known: Sequence[Sidecar]) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "is_denied",
     "operator_pods",
     "reason_of",
+    "telemetry_path",
 ]
 
 TELEMETRY_PORT_NAME = "telemetry"
@@ -85,7 +86,7 @@ async def ask_operator(client: KubeClient, namespace: str | None) -> Overview:
     silent = "no operator leads" if pods else "no pod has the labels of an operator"
     for pod in pods:
         try:
-            overview = read_overview(await client.get(_telemetry(pod)))
+            overview = read_overview(await client.get(telemetry_path(pod, "sidecars")))
         except (KubeError, KubeUnavailable) as error:
             silent = _why(error, "get pods/proxy", pod["metadata"]["namespace"])
             continue
@@ -94,11 +95,17 @@ async def ask_operator(client: KubeClient, namespace: str | None) -> Overview:
     raise OperatorSilent(silent)
 
 
-def _telemetry(pod: Mapping[str, Any]) -> str:
+def telemetry_path(pod: Mapping[str, Any], page: str) -> str:
+    """Where the API server's proxy to a pod's telemetry is.
+
+    Args:
+        pod: Of the installation.
+        page: As `sidecars`.
+    """
     metadata = pod["metadata"]
     ports = [port for each in pod["spec"]["containers"] for port in each.get("ports") or ()]
     found = next((one["containerPort"] for one in ports if one.get("name") == TELEMETRY_PORT_NAME), TELEMETRY_PORT)
-    return f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{found}/proxy/sidecars"
+    return f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{found}/proxy/{page}"
 
 
 def is_denied(error: Exception) -> bool:

@@ -77,6 +77,7 @@ def good(ca_bundle: str) -> Facts:
         definition=Known(definition()),
         deployments=Known([deployment("operator"), deployment("injector", available=2, wanted=2)]),
         overview=Known(overview(sidecar())),
+        upgrades=Known(None),
         webhooks=Known([webhook(ca_bundle)]),
         policies=Known([]),
         namespaces=Known([{"metadata": {"name": "calls"}}]),
@@ -258,6 +259,23 @@ class TestSidecars:
         assert verdict is Verdict.WARNED
         assert "0.0.9" in text
         assert "calls/a" in text
+
+
+class TestUpgrades:
+    def test_while_they_go_on(self, good: Facts) -> None:
+        going = {"stopped": None, "sidecars": {"current": 3, "due": 1, "busy": 0}}
+        lines = judge(dataclasses.replace(good, upgrades=Known(going)), VERSION, NOW)
+
+        assert "upgrades of running sidecars go on: 3 current, 1 due" in [line.text for line in lines]
+
+    def test_where_they_have_stopped(self, good: Facts) -> None:
+        verdict, text = only(good, upgrades=Known({"stopped": "calls/a is not warm", "sidecars": {}}))
+
+        assert verdict is Verdict.FAILED
+        assert "calls/a is not warm" in text
+
+    def test_where_it_may_not_be_asked(self, good: Facts) -> None:
+        assert only(good, upgrades=DENIED)[0] is Verdict.SKIPPED
 
 
 class TestPools:
