@@ -5,7 +5,7 @@ This module is all that the help text imports: each command's own module is impo
 
 from typing import Final, NamedTuple
 
-__all__ = ["CHECK", "STATUS", "Command"]
+__all__ = ["CHECK", "INJECT", "STATUS", "Command"]
 
 
 class Command(NamedTuple):
@@ -24,5 +24,6 @@ class Command(NamedTuple):
 
 
 CHECK: Final = Command("tell whether SpeechPool is right in this cluster", "speechpool_operator.commands.check")
+INJECT: Final = Command("print manifests with a sidecar in every pod", "speechpool_operator.commands.inject")
 STATUS: Final = Command("show every sidecar of the cluster", "speechpool_operator.commands.status")
 """Not a command of its own: `speechpool status --cluster`."""
