@@ -16,7 +16,7 @@ def parse_object(body: str | bytes | bytearray) -> dict[str, Any]:
         InvalidInput: It is not JSON (code `invalid_json`), or not an object (code `invalid_type`).
     """
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = _DECODER.decode(_text(body))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InvalidInput(f"not JSON: {error.msg} at {where}", code="invalid_json") from None
@@ -146,5 +146,13 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "null")
 
 
+def _text(body: str | bytes | bytearray) -> str:
+    # as json.loads reads them: what cannot stand in a text is found where the text is looked at
+    return body if isinstance(body, str) else body.decode(json.detect_encoding(body), "surrogatepass")
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise InvalidInput(f"not JSON: {name} is not a JSON number", code="invalid_json")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make one for each body

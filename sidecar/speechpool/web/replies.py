@@ -46,8 +46,11 @@ async def json_body(request: web.Request, *, optional: bool = False) -> dict[str
     settings = request.app[STATE].settings
     limit_bytes = max_message_bytes(settings)
     try:
-        async with asyncio.timeout(settings.upload_timeout_seconds):
-            body = await _read(request, limit_bytes)
+        if request.content.is_eof():  # it came with the headers: nothing is waited for
+            body = _bounded(request.content.read_nowait(), limit_bytes)
+        else:
+            async with asyncio.timeout(settings.upload_timeout_seconds):
+                body = await _read(request, limit_bytes)
     except TimeoutError:
         raise upload_too_slow(f"the body did not come within {settings.upload_timeout_seconds:g} s") from None
     except (web.RequestPayloadError, HttpProcessingError):
@@ -57,17 +60,26 @@ async def json_body(request: web.Request, *, optional: bool = False) -> dict[str
     return parse_object(body)
 
 
-async def _read(request: web.Request, limit_bytes: int) -> bytearray:
+async def _read(request: web.Request, limit_bytes: int) -> bytes:
     body = bytearray()
     # what the header promises is refused before it comes, what it hides while it comes
-    size_bytes = request.content_length or 0
-    while size_bytes <= limit_bytes:
-        chunk = await request.content.readany()
-        if not chunk:
-            return body
+    if (request.content_length or 0) > limit_bytes:
+        raise _too_large(limit_bytes)
+    while chunk := await request.content.readany():
         body += chunk
-        size_bytes = max(size_bytes, len(body))
-    raise InputTooLarge(f"the body may have at most {limit_bytes} bytes", code="body_too_large")
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+    return bytes(body)
+
+
+def _bounded(body: bytes, limit_bytes: int) -> bytes:
+    if len(body) > limit_bytes:
+        raise _too_large(limit_bytes)
+    return body
+
+
+def _too_large(limit_bytes: int) -> InputTooLarge:
+    return InputTooLarge(f"the body may have at most {limit_bytes} bytes", code="body_too_large")
 
 
 def max_message_bytes(settings: Settings) -> int:
