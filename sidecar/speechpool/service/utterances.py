@@ -85,6 +85,11 @@ class UtteranceStream(EventStream[SpeakEvent]):
         return self._target.name
 
     @property
+    def content_type(self) -> str:
+        """Its media type."""
+        return self._target.content_type
+
+    @property
     def content_format(self) -> AudioFormat:
         """The audio in it, with its rate."""
         return self._target.audio

@@ -129,14 +129,29 @@ class StreamedResponse(web.StreamResponse):
     _send_headers_immediately = False
 
 
-async def write(response: web.StreamResponse, data: bytes) -> None:
+async def write(request: web.BaseRequest, response: web.StreamResponse, data: bytes) -> None:
     """Write to a response, but not for ever.
 
     Raises:
         ConnectionResetError: The client took nothing for `SEND_STALL_SECONDS`.
     """
+    if not _may_wait(request.transport, len(data)):
+        await response.write(data)
+        return
     try:
         async with asyncio.timeout(SEND_STALL_SECONDS):
             await response.write(data)
     except TimeoutError:
         raise ConnectionResetError("the client reads nothing") from None
+
+
+def _may_wait(transport: asyncio.Transport | None, size_bytes: int) -> bool:
+    """Whether the client might have to read before a write of this size returns.
+
+    Writers wait once the transport holds more than its upper limit, until it holds no more than its lower one.
+    """
+    if transport is None:
+        return False  # the connection is lost, which the write tells at once
+    low_bytes, high_bytes = transport.get_write_buffer_limits()
+    # half of the limit is left for the head, the framing and what is held
+    return transport.get_write_buffer_size() > low_bytes or size_bytes > high_bytes // 2

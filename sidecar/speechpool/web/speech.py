@@ -1,18 +1,18 @@
 """POST /v1/audio/speech: text in, audio out from the first chunk."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from speechpool.audio.formats import response_format
 from speechpool.errors import InvalidInput
 from speechpool.service.events import AudioBytes, SpeechSummary
 from speechpool.service.requests import SpeakRequest
 from speechpool.service.service import SpeechService
 from speechpool.service.utterances import UtteranceStream
 from speechpool.web.fields import Fields
+from speechpool.web.middleware import REQUEST_ID, request_id
 from speechpool.web.replies import StreamedResponse, json_body, note_ignored, speech_headers, write
 from speechpool.web.sse import resumed, send_events
 from speechpool.web.state import STATE
@@ -31,13 +31,13 @@ async def create_speech(request: web.Request) -> web.StreamResponse:
     is_sse = fields.choice("stream_format", ("audio", "sse"), "audio") == "sse"
     ask, ignored = _request(fields, service)
     async with service.speak(ask) as stream:
+        response = _begin(request, stream, [*ignored, *fields.unknown])  # while the engine makes the first audio
         events = aiter(stream)
         first = await _first(events)
-        headers = _headers(request, stream)
-        note_ignored(headers, [*ignored, *fields.unknown])
+        response.headers.update(_timed(request, stream))
         if is_sse:
-            return await send_events(request, headers, _sse_events(resumed(first, events)))
-        return await _send_audio(request, headers, first, events)
+            return await send_events(request, response, _sse_events(resumed(first, events)))
+        return await _send_audio(request, response, first, events)
 
 
 def voice_field(fields: Fields) -> str | None:
@@ -91,31 +91,35 @@ def _style(service: SpeechService, voice: str | None, instructions: str) -> str 
 async def _first(events: AsyncIterator[Any]) -> AudioBytes | SpeechSummary:
     """The first audio; what fails before it is an error with a status of its own."""
     async for event in events:
-        if isinstance(event, AudioBytes | SpeechSummary):
+        if isinstance(event, (AudioBytes, SpeechSummary)):
             return event
     raise RuntimeError("an utterance ended without a summary")
 
 
-def _headers(request: web.Request, stream: UtteranceStream) -> dict[str, str]:
+def _begin(request: web.Request, stream: UtteranceStream, ignored: Sequence[str]) -> StreamedResponse:
+    """The response, with what can be said before the first audio."""
+    headers = {REQUEST_ID: request_id(request), "Content-Type": stream.content_type}
+    note_ignored(headers, ignored)
+    return StreamedResponse(headers=headers)
+
+
+def _timed(request: web.Request, stream: UtteranceStream) -> dict[str, str]:
+    """What is known with the first audio: when it came, and from which client in the end."""
     timing = {"acquire": stream.wait_seconds}
     if stream.first_byte_seconds is not None:
         timing["first_byte"] = stream.first_byte_seconds
-    headers = speech_headers(request, tier=stream.tier, wait_seconds=stream.wait_seconds, timing=timing)
-    made = response_format(stream.response_format, stream.content_format.sample_rate_hz)
-    headers["Content-Type"] = made.content_type
-    return headers
+    return speech_headers(request, tier=stream.tier, wait_seconds=stream.wait_seconds, timing=timing)
 
 
 async def _send_audio(
-    request: web.Request, headers: dict[str, str], first: AudioBytes | SpeechSummary, events: AsyncIterator[Any]
+    request: web.Request, response: StreamedResponse, first: AudioBytes | SpeechSummary, events: AsyncIterator[Any]
 ) -> web.StreamResponse:
-    response = StreamedResponse(headers=headers)
     await response.prepare(request)
     if isinstance(first, AudioBytes):
-        await write(response, first.data)
+        await write(request, response, first.data)
     async for event in events:
         if isinstance(event, AudioBytes):
-            await write(response, event.data)
+            await write(request, response, event.data)
     await response.write_eof()
     return response
 

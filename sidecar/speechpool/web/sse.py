@@ -25,25 +25,25 @@ async def resumed(first: _Event, rest: AsyncIterator[_Event]) -> AsyncIterator[_
 
 
 async def send_events(
-    request: web.Request, headers: dict[str, str], events: AsyncIterator[dict[str, Any]]
+    request: web.Request, response: StreamedResponse, events: AsyncIterator[dict[str, Any]]
 ) -> web.StreamResponse:
     """Send events until they end; an error becomes the last event, because the status is sent already.
 
     Args:
         request: The request.
-        headers: The response's headers, beside `SSE_HEADERS`.
+        response: With its headers, beside `SSE_HEADERS`.
         events: Each a JSON object; errors before the first should have been raised before.
     """
-    response = StreamedResponse(headers={**headers, **SSE_HEADERS})
+    response.headers.update(SSE_HEADERS)
     await response.prepare(request)
     try:
         async for event in events:
-            await write(response, _line(event))
+            await write(request, response, _line(event))
     except ConnectionError:
         raise
     except Exception as error:  # noqa: BLE001 - the status is sent: what is left is to say it in the body
         problem = problem_of(error, request_id=request_id(request))
-        await write(response, _line({"error": problem.body}))
+        await write(request, response, _line({"error": problem.body}))
     await response.write_eof()
     return response
 

@@ -13,7 +13,7 @@ from speechpool.service.requests import TranscribeRequest
 from speechpool.service.service import SpeechService
 from speechpool.service.transcripts import Transcript, to_json, to_srt, to_text, to_verbose_json, to_vtt
 from speechpool.speech.engine import Final
-from speechpool.web.replies import note_ignored, speech_headers
+from speechpool.web.replies import StreamedResponse, note_ignored, speech_headers
 from speechpool.web.sse import resumed, send_events
 from speechpool.web.state import STATE
 from speechpool.web.uploads import Form, open_form
@@ -161,7 +161,7 @@ async def _stream(request: web.Request, service: SpeechService, wanted: _Wanted)
         events = aiter(stream)
         first = await anext(events)  # what is wrong with the recording is told with a status of its own
         headers = _headers(request, wanted, tier=stream.tier, wait_seconds=stream.wait_seconds)
-        return await send_events(request, headers, _sse_events(resumed(first, events)))
+        return await send_events(request, StreamedResponse(headers=headers), _sse_events(resumed(first, events)))
 
 
 async def _sse_events(events: AsyncIterator[Any]) -> AsyncIterator[dict[str, Any]]:
