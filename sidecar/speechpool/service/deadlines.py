@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from speechpool.errors import (
@@ -149,21 +149,31 @@ class Stoppable(Protocol):
         """Stop now."""
 
 
-@asynccontextmanager
-async def within(seconds: float, message: str) -> AsyncIterator[None]:
-    """Bound the body's time.
+class within:  # noqa: N801 - reads as asyncio.timeout does
+    """Bounds the time of an `async with` block.
+
+    Args:
+        seconds: How long it may take.
+        message: What the error says.
 
     Raises:
-        EngineTimeout: It took longer; with `message`.
+        EngineTimeout: It took longer.
     """
-    deadline = asyncio.timeout(seconds)
-    try:
-        async with deadline:
-            yield
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise EngineTimeout(message) from None
+
+    def __init__(self, seconds: float, message: str) -> None:
+        self._deadline = asyncio.timeout(seconds)
+        self._message = message
+
+    async def __aenter__(self) -> None:
+        await self._deadline.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._deadline.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise EngineTimeout(self._message) from None
 
 
 async def stop(work: Stoppable, use: Use[Any], seconds: float = STOP_SECONDS) -> None:

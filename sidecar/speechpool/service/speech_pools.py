@@ -1,10 +1,10 @@
 """Pools of speech clients: one `WarmableResourcePool` for each pool of the settings, with the engine's hooks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 from speechpool.errors import SettingsError
 from speechpool.formats import INPUT_FORMATS, AudioFormat, output_format
@@ -31,25 +31,56 @@ CIRCUIT_PROBE_SECONDS = 10.0
 at most from the engine's recovery to the pool's."""
 
 
-@dataclass(slots=True)
 class Use(Generic[C]):
-    """One client in use.
+    """One client in use, in an `async with` block; made by `SpeechPool.use()`.
 
-    Args:
+    Attributes:
         client: The client.
         tier: How it was come by.
         wait_seconds: How long it was waited for.
-        lease: The pool's own handle.
+
+    Args:
+        lease: The pool's own handle, not entered yet.
+        begin: Called before the client is waited for.
+        end: Called when it is given back, or was waited for in vain.
     """
 
-    client: C
-    tier: AllocationTier
-    wait_seconds: float
-    lease: Lease[C]
+    __slots__ = ("_begin", "_end", "_lease", "client", "tier", "wait_seconds")
+
+    def __init__(self, lease: Lease[C], begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._lease = lease
+        self._begin = begin
+        self._end = end
+
+    async def __aenter__(self) -> Self:
+        """Acquire.
+
+        Raises:
+            PoolError: As `WarmableResourcePool.acquire` does.
+        """
+        self._begin()
+        try:
+            lease = await self._lease.__aenter__()
+        except BaseException:
+            self._end()
+            raise
+        self.client, self.tier, self.wait_seconds = lease.resource, lease.tier, lease.wait_seconds
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the client back; it is closed if it cannot serve again."""
+        try:
+            if not self.client.is_reusable:
+                self._lease.discard()
+            await self._lease.__aexit__(kind, error, traceback)
+        finally:
+            self._end()
 
     def discard(self) -> None:
         """Close the client when the use ends, instead of using it again."""
-        self.lease.discard()
+        self._lease.discard()
 
 
 class SpeechPool(Generic[C]):
@@ -125,31 +156,18 @@ class SpeechPool(Generic[C]):
         client.on_lost(lambda: _forget(self.pool, client))
         return client
 
-    @asynccontextmanager
-    async def use(self, session_id: str | None = None) -> AsyncIterator[Use[C]]:
-        """A client, the session's own where one is named; given back at the end, closed if it cannot serve again.
+    def use(self, session_id: str | None = None) -> Use[C]:
+        """A client for an `async with` block, the session's own where one is named."""
+        return Use(self.pool.session(session_id or "", keep=True), self._begin_use, self._end_use)
 
-        Raises:
-            PoolError: As `WarmableResourcePool.acquire` does.
-        """
+    def _begin_use(self) -> None:
         self._uses += 1
         self._unused.clear()
-        try:
-            async with self._use(session_id) as use:
-                yield use
-        finally:
-            self._uses -= 1
-            if not self._uses:
-                self._unused.set()
 
-    @asynccontextmanager
-    async def _use(self, session_id: str | None) -> AsyncIterator[Use[C]]:
-        async with self.pool.session(session_id or "", keep=True) as lease:
-            try:
-                yield Use(lease.resource, lease.tier, lease.wait_seconds, lease)
-            finally:
-                if not lease.resource.is_reusable:
-                    lease.discard()
+    def _end_use(self) -> None:
+        self._uses -= 1
+        if not self._uses:
+            self._unused.set()
 
     async def hold(self, session_id: str) -> AllocationTier:
         """Let the session have a client of its own from now on."""

@@ -105,7 +105,7 @@ class EventStream(Generic[E]):
             raise
         self._context.active.add(self)
         self._entered = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._work(), name=f"speechpool-{self._activity}")
+        self._task = asyncio.create_task(self._work(), name="speechpool-" + self._activity)
         self._task.add_done_callback(self._on_end)
 
     async def __aexit__(
@@ -192,7 +192,9 @@ class EventStream(Generic[E]):
         self.wait_seconds += wait_seconds
         self.report = UseReport()
         self.is_warm_miss = False
-        self._context.metrics.acquired(self.pool, _KINDS[self._activity], tier, wait_seconds)
+        # Counted in the loop's next turn: the client begins first.
+        facts = (self.pool, _KINDS[self._activity], tier, wait_seconds)
+        asyncio.get_running_loop().call_soon(self._context.metrics.acquired, *facts)
         self._let_in()
 
     def _take_report(self, report: UseReport) -> None:
