@@ -1,5 +1,6 @@
 """Every conversion of audio, for the rest of the sidecar: streams from format to format, uploads to PCM."""
 
+import functools
 from collections.abc import AsyncGenerator, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -151,6 +152,7 @@ def _raw(audio: AudioFormat) -> ResponseFormat:
     return ResponseFormat(str(audio.codec), audio, "application/octet-stream")
 
 
+@functools.cache  # it holds nothing of a stream, and there are few formats
 def _companding_stage(source: Codec, target: AudioFormat) -> InProcess:
     compand = companding(source, target.codec)
     sample_bytes = SampleLayout.of(target).frame_bytes

@@ -1,5 +1,6 @@
 """What callers may ask for and send: OpenAI's `response_format` names and ours, with their sample rates."""
 
+import functools
 from dataclasses import dataclass
 
 from speechpool.errors import InvalidInput
@@ -55,6 +56,7 @@ _TAKEN: dict[str, tuple[Codec, tuple[int, ...], int]] = {
 }
 
 
+@functools.cache  # asked for at each request; there are few, and errors are not kept
 def response_format(name: str, sample_rate_hz: int | None = None) -> ResponseFormat:
     """The format that a request asks for.
 

@@ -125,7 +125,8 @@ class Transcoder:
             EngineFailed: The codec failed, or the transcoder is closed.
             InvalidInput: As `open`.
         """
-        await self.open()
+        if self._closed or not self._opened:
+            await self.open()
         audio = self._whole_frames(audio)
         if len(audio) <= SLICE_BYTES:
             return self._with_header(await self._coded(audio)) if audio else b""
@@ -171,7 +172,11 @@ class Transcoder:
 
     async def _coded(self, frames: bytes) -> bytes:
         self._refuse_closed()
-        samples, audio = await self._closing_on_failure(self._stage.feed(frames))
+        try:  # as _closing_on_failure does, for each piece of audio without a coroutine of its own
+            samples, audio = await self._stage.feed(frames)
+        except BaseException:
+            self.close()
+            raise
         self._bytes_in += len(frames)
         self._samples_out += samples
         return audio

@@ -48,6 +48,8 @@ def choose_synthesis(
             param="response_format",
             code="unsupported_format",
         )
+    if len(able) == 1:
+        return able[0]
     able.sort(key=lambda pool: (is_streamed and not pool.settings.text_streaming, _loss(pool.format, target.audio)))
     return _first_warm(able)
 

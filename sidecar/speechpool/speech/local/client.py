@@ -83,6 +83,10 @@ class WorkerStream(Generic[E]):
         self._wanted = False
         self._events.clear()
         self._changed.set()
+        if not self._ended:
+            await self._wait_ended()
+
+    async def _wait_ended(self) -> None:
         try:
             async with asyncio.timeout(_CANCEL_SECONDS):
                 while not self._ended:

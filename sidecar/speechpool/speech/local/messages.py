@@ -37,9 +37,12 @@ class Tell(IntEnum):
     ENDED = 6  # the stream has ended, whole or cancelled
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one for each message
+
+
 def pack(value: object) -> bytes:
     """A JSON payload."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def unpack(payload: bytes) -> Any:  # noqa: ANN401 - JSON
