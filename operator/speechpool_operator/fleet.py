@@ -6,7 +6,7 @@ held against the pods of its namespace. `reconcile.plan` then says what is to be
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 
 from speechpool.settings.wire import Hello, State
@@ -146,6 +146,11 @@ class Fleet:
             self.put_pod(pod)
         self.pods_known = True
         self._note_known()
+
+    @property
+    def namespaces(self) -> Collection[str]:
+        """Those that have pods."""
+        return self._by_namespace.keys()
 
     # --- streams ---------------------------------------------------------------------------------------------------
 

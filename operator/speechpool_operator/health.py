@@ -28,6 +28,10 @@ class Watched(Protocol):
     def age_seconds(self) -> float:
         """Since it was last proved true."""
 
+    @property
+    def restarts(self) -> int:
+        """How often it was begun anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -68,18 +72,27 @@ class Health:
 
 @contextlib.asynccontextmanager
 async def telemetry(
-    address: Address, health: Health, *, sidecars: Callable[[], Mapping[str, Any]]
+    address: Address,
+    health: Health,
+    *,
+    metrics: Callable[[], tuple[bytes, str]],
+    sidecars: Callable[[], Mapping[str, Any]],
 ) -> AsyncIterator[str]:
     """Answer while the context is open; gives the address that is listened at.
 
     Args:
         address: Where; port 0 for a free one.
         health: What the probes tell.
+        metrics: Gives the metrics' text and its content type.
         sidecars: Gives what is known of every sidecar, of JSON types.
 
     Raises:
         OSError: It cannot be bound.
     """
+
+    async def answer_metrics(_: web.Request) -> web.Response:
+        body, content_type = metrics()
+        return web.Response(body=body, headers={"content-type": content_type})
 
     async def answer_sidecars(_: web.Request) -> web.Response:
         return web.json_response(sidecars())
@@ -88,6 +101,7 @@ async def telemetry(
     application.router.add_get("/livez", _probe(list))
     application.router.add_get("/healthz", _probe(health.silent))
     application.router.add_get("/readyz", _probe(health.unready))
+    application.router.add_get("/metrics", answer_metrics)
     application.router.add_get("/sidecars", answer_sidecars)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

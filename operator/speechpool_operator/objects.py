@@ -6,7 +6,14 @@ from typing import Any, Final
 
 from speechpool.settings.wire import NewSettings, Revision, WireError, encode, spec_hash
 from speechpool_operator import spec as specs
-from speechpool_operator.names import ENABLED, INJECT_LABEL, INJECTED_LABEL, POOL_ANNOTATION
+from speechpool_operator.names import (
+    ENABLED,
+    INJECT_LABEL,
+    INJECTED_LABEL,
+    INJECTION_WARNINGS_ANNOTATION,
+    NOT_INJECTED_ANNOTATION,
+    POOL_ANNOTATION,
+)
 from speechpool_operator.spec import Scope, Spec
 
 __all__ = ["Key", "Pod", "SpeechPool", "read_pod", "read_speech_pool", "read_version"]
@@ -68,6 +75,8 @@ class Pod:
         version: Its resourceVersion; 0 where that is not known, and then older than any.
         labels: As the API server has them.
         pool: The SpeechPool that its annotation names; empty without.
+        not_injected: Why the injector added no sidecar, as it noted; empty without.
+        injection_warnings: What the injector ignored, as it noted; empty without.
         terminating: Whether it is being deleted.
     """
 
@@ -77,6 +86,8 @@ class Pod:
     version: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     pool: str = ""
+    not_injected: str = ""
+    injection_warnings: str = ""
     terminating: bool = False
 
     @property
@@ -110,13 +121,16 @@ def read_pod(manifest: object) -> Pod | None:
     metadata = _metadata(manifest)
     if not _is_named(metadata):
         return None
+    annotations = _texts(metadata.get("annotations"))
     return Pod(
         uid=metadata["uid"],
         namespace=metadata["namespace"],
         name=metadata["name"],
         version=read_version(metadata.get("resourceVersion")),
         labels=_texts(metadata.get("labels")),
-        pool=_texts(metadata.get("annotations")).get(POOL_ANNOTATION, "").strip(),
+        pool=annotations.get(POOL_ANNOTATION, "").strip(),
+        not_injected=annotations.get(NOT_INJECTED_ANNOTATION, ""),
+        injection_warnings=annotations.get(INJECTION_WARNINGS_ANNOTATION, ""),
         terminating=metadata.get("deletionTimestamp") is not None,
     )
 

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Final, TypeVar
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib.metadata import version
+from typing import Any, Final, NoReturn
 
-from speechpool.errors import SettingsError
-from speechpool.settings import Address
+from speechpool_operator.ca_publisher import CaPublisher
 from speechpool_operator.config_server import ConfigServer
+from speechpool_operator.events import Recorder
 from speechpool_operator.fleet import Fleet
 from speechpool_operator.health import SILENT_SECONDS, Health, telemetry
 from speechpool_operator.identity import Identities
@@ -17,27 +20,28 @@ from speechpool_operator.kube import KubeClient
 from speechpool_operator.kube_access import Access
 from speechpool_operator.leader import Leader
 from speechpool_operator.ledger import LAG_SECONDS, Ledger
-from speechpool_operator.listener import listening_socket, raise_file_limit
-from speechpool_operator.objects import SpeechPool
+from speechpool_operator.listener import raise_file_limit
+from speechpool_operator.metrics import Metrics, Parts
+from speechpool_operator.objects import Pod, SpeechPool
 from speechpool_operator.options import Options
 from speechpool_operator.overview import overview
 from speechpool_operator.planner import Planner, Streams
 from speechpool_operator.pods_watch import PodsWatch
+from speechpool_operator.reconcile import Plan
+from speechpool_operator.serving import Serving
 from speechpool_operator.signals import Signals
 from speechpool_operator.status_writer import StatusWriter
-from speechpool_operator.tls import Certificates
+from speechpool_operator.telling import Teller, injection
 
 __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 STOP_SECONDS: Final = 10.0
 """Bound of the end: every stream gets its farewell within two."""
 
-CERTIFICATE_POLL_SECONDS: Final = 1.0
-COMPLAIN_EVERY: Final = 30  # looks for a certificate, between two lines in the log
+NAMESPACES_SECONDS: Final = 1.0
+"""Between two looks at which namespaces have sidecars; a pod was admitted with the authority of its time anyway."""
 
 
 async def run(options: Options, access: Access) -> int:
@@ -47,11 +51,12 @@ async def run(options: Options, access: Access) -> int:
         options: The settings.
         access: The way to the API server.
     """
-    logger.info("operator started", extra={"server": access.server, "namespace": options.namespace or access.namespace})
-    logger.info("file limit raised", extra={"files": raise_file_limit()})
+    files = raise_file_limit()
     with Signals() as signals:
         async with KubeClient(access) as client:
             operator = Operator(options, access, client, signals)
+            where = {"server": access.server, "namespace": operator.fleet.operator_namespace}
+            logger.info("operator started", extra={**where, "version": version("speechpool"), "open_files": files})
             try:
                 await operator.run()
             except Exception as failed:
@@ -69,23 +74,6 @@ def _first(failed: Exception) -> BaseException:
     return first
 
 
-async def _unless(stopping: "asyncio.Task[None]", awaited: Coroutine[None, None, T]) -> T | None:
-    """What is awaited, or None where it is asked to stop before."""
-    task = asyncio.create_task(awaited)
-    try:
-        await asyncio.wait({stopping, task}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        task.cancel()
-
-
-def _leader(options: Options, client: KubeClient, namespace: str) -> Leader | None:
-    if not options.lease_name:
-        return None
-    # a container that is started again in its pod has its Lease at once, as no other pod has its name
-    return Leader(client, namespace=namespace, name=options.lease_name, identity=options.pod_name)
-
-
 class Operator:
     """Every part, each made once.
 
@@ -101,15 +89,23 @@ class Operator:
         self._signals = signals
         where = options.watch_namespace
         self.fleet = Fleet(options.namespace or access.namespace, clock=asyncio.get_running_loop().time)
-        self.writer = StatusWriter(client, answered=self._written, may_write=self._leads)
-        self.planner = Planner(self.fleet, self.writer)
-        self.pods = PodsWatch(client, self.fleet, wake=self.planner.wake, namespace=where)
-        self.ledger = Ledger(client, self.fleet, wake=self.planner.wake, namespace=where)
-        self.kopf = KopfThread(access, self.ledger, namespace=where)
-        self.streams = Streams(self.fleet, wake=self.planner.wake, lookout=self.pods.lookout)
-        self.identities = Identities(client)
+        self.metrics = Metrics(version("speechpool"))
+        self.recorder = Recorder(client, instance=options.pod_name)
+        self.teller = Teller()
         self.leader = _leader(options, client, self.fleet.operator_namespace)
-        self.server: ConfigServer | None = None
+        self.writer = StatusWriter(client, answered=self._written, may_write=self._leads)
+        self.planner = Planner(self.fleet, self.writer, told=self._planned, planning=self.metrics.planning)
+        wake = self.planner.wake
+        self.pods = PodsWatch(client, self.fleet, wake=wake, namespace=where, appeared=self._appeared)
+        self.ledger = Ledger(client, self.fleet, wake=wake, namespace=where)
+        self.kopf = KopfThread(access, self.ledger, namespace=where)
+        self.identify = self.metrics.timed(Identities(client).identify)
+        self.streams = Streams(self.fleet, wake=wake, lookout=self.pods.lookout)
+        self.serving = Serving(
+            options.listen, options.tls_cert_file, options.tls_key_file, leader=self.leader, make=self._server
+        )
+        self.publisher = CaPublisher(client, ca=self._authority, name=options.ca_configmap_name)
+        self.metrics.collect(self._measured())
 
     async def run(self) -> None:
         """Run until asked to stop.
@@ -117,12 +113,9 @@ class Operator:
         Raises:
             ExceptionGroup: A part failed.
         """
-        async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-            await stack.enter_async_context(self._telemetry())
-            parts = [self.ledger.run(), self.pods.run(), self.kopf.run(), self.writer.run()]
-            parts += [self.leader.run()] if self.leader else []
-            tasks = [group.create_task(each) for each in parts]
-            serving = group.create_task(self._serve())
+        async with self._telemetry(), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in self._tasks()]
+            serving = group.create_task(self.serving.run(self._signals.wait_for_stop, self._begin))
             await self._signals.wait_for_stop()
             self.planner.stop()
             try:
@@ -132,58 +125,53 @@ class Operator:
                 for each in tasks:
                     each.cancel()
 
-    # --- what sidecars connect to ---
-
-    async def _serve(self) -> None:
-        """Serve sidecars from when this operator leads until it is asked to stop."""
-        stopping = asyncio.create_task(self._signals.wait_for_stop())
-        try:
-            certificates = await _unless(stopping, self._certificates())
-            leads = await _unless(stopping, self._until_leading())
-            if certificates is None or not leads:
-                return
-            self.fleet.begin()
-            self.planner.start()
-            await self._serve_with(certificates, stopping)
-        finally:
-            stopping.cancel()
-
-    async def _serve_with(self, certificates: Certificates, stopping: "asyncio.Task[None]") -> None:
-        address = self._options.listen
-        sock = listening_socket(address.host, address.port)
-        with contextlib.closing(sock):
-            server = ConfigServer(
-                sock,
-                tls=lambda: certificates.current.context,
-                identify=self.identities.identify,
-                fleet=self.streams,
-            )
-            logger.info(
-                "listening", extra={"setting": "listen", "address": str(Address(address.host, sock.getsockname()[1]))}
-            )
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each) for each in (server.run(), certificates.run())]
-                async with server:
-                    self.server = server
-                    await stopping
-                for each in tasks:
-                    each.cancel()
-
-    async def _until_leading(self) -> bool:
+    def _tasks(self) -> list[Coroutine[None, None, NoReturn]]:
+        """What runs from the start to the end."""
+        made = [each.run() for each in (self.ledger, self.pods, self.kopf, self.writer, self.recorder)]
         if self.leader:
-            await self.leader.until_leading()
-        return True
+            made.append(self.leader.run())
+        if self._options.ca_configmap_name:
+            made += [self.publisher.run(), self._look_at_namespaces()]
+        return made
 
-    async def _certificates(self) -> Certificates:
-        looks = 0
+    def _begin(self) -> None:
+        self.fleet.begin()
+        self.planner.start()
+
+    def _server(self, sock: socket.socket, *, tls: Callable[[], ssl.SSLContext]) -> ConfigServer:
+        applied = self.metrics.apply_seconds.observe
+        return ConfigServer(sock, tls=tls, identify=self.identify, fleet=self.streams, applied=applied)
+
+    # --- who tells whom ---
+
+    def _leads(self) -> bool:
+        return self.leader is None or self.leader.is_leading
+
+    def _written(self, pool: SpeechPool) -> None:
+        self.fleet.put_pool(pool)
+        self.planner.wake()
+
+    def _planned(self, made: Plan) -> None:
+        for note in self.teller.notes(self.fleet, made):
+            self.recorder.record(note)
+
+    def _appeared(self, pod: Pod) -> None:
+        note = injection(pod, pod.not_injected, pod.injection_warnings)
+        if note and self._leads():
+            self.recorder.record(note)
+
+    # --- whom sidecars trust ---
+
+    async def _look_at_namespaces(self) -> NoReturn:
         while True:
-            try:
-                return Certificates(self._options.tls_cert_file, self._options.tls_key_file)
-            except SettingsError as error:
-                if looks % COMPLAIN_EVERY == 0:
-                    logger.warning("waiting for a certificate", extra={"reason": str(error)})
-            looks += 1
-            await asyncio.sleep(CERTIFICATE_POLL_SECONDS)
+            if self._leads():
+                self.publisher.want({self.fleet.operator_namespace, *self.fleet.namespaces})
+            await asyncio.sleep(NAMESPACES_SECONDS)
+
+    def _authority(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            return self._options.tls_ca_file.read_text(encoding="ascii")
+        return ""
 
     # --- what is told ---
 
@@ -193,28 +181,42 @@ class Operator:
         if address is None:
             yield
             return
-        health = Health(
+        async with telemetry(address, self._health(), metrics=self.metrics.text, sidecars=self._overview) as bound:
+            logger.info("listening", extra={"setting": "telemetry_address", "address": bound})
+            yield
+
+    def _health(self) -> Health:
+        have, want = self.pods.watches
+        return Health(
             watches={
                 "speechpools": (self.ledger.watch, SILENT_SECONDS),
-                "speechpools by kopf": (self.kopf, LAG_SECONDS),
-                "pods with a sidecar": (self.pods.watches[0], SILENT_SECONDS),
-                "pods that ask for one": (self.pods.watches[1], SILENT_SECONDS),
+                "speechpools_by_kopf": (self.kopf, LAG_SECONDS),
+                "pods_with_a_sidecar": (have, SILENT_SECONDS),
+                "pods_that_ask_for_one": (want, SILENT_SECONDS),
             },
             is_known=lambda: self.fleet.pools_known and self.fleet.pods_known,
             leads=self._leads,
-            is_serving=lambda: self.server is not None,
+            is_serving=lambda: self.serving.server is not None,
             is_stopping=lambda: self._signals.is_stopping,
         )
-        async with telemetry(address, health, sidecars=self._overview) as bound:
-            logger.info("listening", extra={"setting": "telemetry_address", "address": bound})
-            yield
+
+    def _measured(self) -> Parts:
+        return Parts(
+            fleet=self.fleet,
+            server=lambda: self.serving.server,
+            watches={name: watch for name, (watch, _) in self._health().watches.items()},
+            writer=self.writer,
+            recorder=self.recorder,
+            is_leading=self._leads,
+            not_after=lambda: self.serving.not_after,
+        )
 
     def _overview(self) -> dict[str, Any]:
         return overview(self.fleet, leads=self._leads())
 
-    def _leads(self) -> bool:
-        return self.leader is None or self.leader.is_leading
 
-    def _written(self, pool: SpeechPool) -> None:
-        self.fleet.put_pool(pool)
-        self.planner.wake()
+def _leader(options: Options, client: KubeClient, namespace: str) -> Leader | None:
+    if not options.lease_name:
+        return None
+    # a container that is started again in its pod has its Lease at once, as no other pod has its name
+    return Leader(client, namespace=namespace, name=options.lease_name, identity=options.pod_name)

@@ -23,11 +23,7 @@ __all__ = ["Operator", "allow_operator", "control_plane", "running_operator", "s
 KUBE_AUDIENCE = "https://kubernetes.default.svc"
 ACCOUNT = "speechpool-operator"
 
-SERVED_RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["speechpool.dev"], "resources": ["speechpools"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["speechpool.dev"], "resources": ["speechpools/status"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+_CONFIG_MAP_RULES: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
     {
         "apiGroups": [""],
@@ -35,6 +31,14 @@ SERVED_RULES: list[dict[str, Any]] = [
         "resourceNames": ["speechpool-ca"],
         "verbs": ["get", "update", "patch"],
     },
+]
+
+SERVED_RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["speechpool.dev"], "resources": ["speechpools"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["speechpool.dev"], "resources": ["speechpools/status"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+    *_CONFIG_MAP_RULES,
 ]
 """What it may do where it serves: everywhere, or in one namespace."""
 
@@ -44,6 +48,7 @@ CLUSTER_RULES: list[dict[str, Any]] = [
 """What it needs in any case, and only a ClusterRole can give."""
 
 OWN_RULES: list[dict[str, Any]] = [
+    *_CONFIG_MAP_RULES,
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     {
         "apiGroups": ["coordination.k8s.io"],
@@ -52,7 +57,7 @@ OWN_RULES: list[dict[str, Any]] = [
         "verbs": ["get", "update", "patch"],
     },
 ]
-"""In its own namespace, where there is more than one replica."""
+"""In its own namespace; the Lease where there is more than one replica."""
 
 
 def allow_operator(api: ApiServer, namespace: str, watch_namespace: str = "") -> None:

@@ -168,3 +168,27 @@ def test_it_tells_of_pods_without_a_sidecar_and_of_sidecars_that_are_not_labelle
         calls.becomes("voice", counts={"matched": 3, "connected": 1})
         calls.change_pod("asks", labels={"speechpool.dev/inject": None})
         calls.becomes("voice", counts={"matched": 2, "connected": 1})
+
+
+def test_it_tells_sidecars_namespaces_whom_to_trust_and_users_what_happened(calls, start_operator, tmp_path):
+    operator = start_operator("--ca-configmap-name", "speechpool-ca")
+    calls.apply("voice", 2)
+    with sidecar_of(calls, "a", operator, tmp_path / "a") as sidecar:
+        runs(sidecar, 2)
+        calls.apply("voice", 3)
+        for namespace in (calls.name, operator.namespace):
+            path = f"/api/v1/namespaces/{namespace}/configmaps/speechpool-ca"
+            waited(lambda path=path: found(calls, path).get("data") == {"ca.crt": operator.ca_file.read_text()}, list)
+        events = lambda: found(calls, f"/api/v1/namespaces/{calls.name}/events").get("items") or []  # noqa: E731 -- one expression
+        waited(lambda: any(one["involvedObject"]["name"] == "voice" for one in events()), events)
+        status, text = operator.get("/metrics")
+        assert status == 200
+        assert 'speechpool_operator_sidecars{state="connected"} 1.0' in text
+        assert "speechpool_operator_apply_seconds_count" in text
+
+
+def found(calls, path):
+    try:
+        return calls.api.get(path)
+    except ApiError:
+        return {}
