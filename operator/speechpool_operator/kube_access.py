@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from speechpool.errors import SettingsError
+from speechpool_operator.kube_exec import PluginToken
 
 __all__ = ["Access", "TokenFile", "access", "from_kubeconfig", "in_cluster"]
 
@@ -59,12 +60,15 @@ class Access:
     tls_files: tuple[Path, ...] = ()
 
 
-def access(kubeconfig: str | None = None, environment: Mapping[str, str] = os.environ) -> Access:
+def access(
+    kubeconfig: str | None = None, environment: Mapping[str, str] = os.environ, *, with_plugins: bool = False
+) -> Access:
     """The access that this program was given.
 
     Args:
         kubeconfig: A file; None for the cluster that this runs in, or else `KUBECONFIG`, or else `~/.kube/config`.
         environment: The process's.
+        with_plugins: As `from_kubeconfig` takes it.
 
     Raises:
         SettingsError: There is none, or it cannot be used.
@@ -73,7 +77,8 @@ def access(kubeconfig: str | None = None, environment: Mapping[str, str] = os.en
         return in_cluster(environment)
     named = kubeconfig or environment.get("KUBECONFIG") or ""
     first = next((each for each in named.split(os.pathsep) if each), None)
-    return from_kubeconfig(Path(first) if first else Path.home() / ".kube" / "config")
+    path = Path(first) if first else Path.home() / ".kube" / "config"
+    return from_kubeconfig(path, with_plugins=with_plugins)
 
 
 def in_cluster(environment: Mapping[str, str] = os.environ, directory: Path = SERVICE_ACCOUNT) -> Access:
@@ -105,12 +110,13 @@ def in_cluster(environment: Mapping[str, str] = os.environ, directory: Path = SE
     )
 
 
-def from_kubeconfig(path: Path, context: str | None = None) -> Access:
+def from_kubeconfig(path: Path, context: str | None = None, *, with_plugins: bool = False) -> Access:
     """The access that a kubeconfig gives: a client certificate, a token or a file with one.
 
     Args:
         path: The file.
         context: The context's name; None for the current one.
+        with_plugins: Whether a program may be run for a token: only where a person waits for it.
 
     Raises:
         SettingsError: It cannot be read, or it needs what is not there: a plugin or a password.
@@ -119,8 +125,9 @@ def from_kubeconfig(path: Path, context: str | None = None) -> Access:
     chosen = config.entry("contexts", "context", context or config.text("current-context"))
     cluster = config.entry("clusters", "cluster", str(chosen.get("cluster", "")))
     user = config.entry("users", "user", str(chosen.get("user", ""))) if chosen.get("user") else {}
+    plugin = user.get("exec") if with_plugins else None
     for refused in ("exec", "auth-provider", "username"):
-        if refused in user:
+        if refused in user and not (refused == "exec" and plugin):
             raise SettingsError(
                 f"{path}: {refused} is not understood; use a client certificate or a token (kubectl create token)"
             )
@@ -133,7 +140,7 @@ def from_kubeconfig(path: Path, context: str | None = None) -> Access:
         server=server,
         namespace=str(chosen.get("namespace") or "default"),
         tls=tls.context if server.startswith("https:") else None,
-        token=config.token(user),
+        token=PluginToken(path, plugin, cluster) if plugin else config.token(user),
         tls_files=tls.files,
     )
 

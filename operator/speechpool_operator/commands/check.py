@@ -52,12 +52,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check."""
     try:
-        access = access_of(args)
+        lines = asyncio.run(_checked(access_of(args), args))
     except SettingsError as error:
         advice = f"{error}\nname one with --kubeconfig or KUBECONFIG"
         lines = [failed("kubernetes", "there is a kubeconfig that can be used", advice)]
-    else:
-        lines = asyncio.run(_checked(access, args))
     is_right = not any(line.verdict is Verdict.FAILED for line in lines)
     if args.json:
         print(json.dumps({"right": is_right, "checks": [line.as_json() for line in lines]}, indent=2))

@@ -48,9 +48,10 @@ def access_of(args: argparse.Namespace) -> Access:
         SettingsError: There is none, or it cannot be used.
     """
     if not args.context:
-        return access(args.kubeconfig)
+        return access(args.kubeconfig, with_plugins=True)
     named = args.kubeconfig or os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
-    return from_kubeconfig(Path(named) if named else Path.home() / ".kube" / "config", args.context)
+    path = Path(named) if named else Path.home() / ".kube" / "config"
+    return from_kubeconfig(path, args.context, with_plugins=True)
 
 
 async def operator_pods(client: KubeClient, namespace: str | None) -> list[dict[str, Any]]:
