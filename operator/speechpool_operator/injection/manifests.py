@@ -163,12 +163,15 @@ class _Loader(yaml.SafeLoader):
 
 
 _NUMBERS: Final = {
-    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"),
     "tag:yaml.org,2002:float": re.compile(
-        r"[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+][0-9]+)?$|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$"
+        r"(?=.*[.eE])[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$"
         r"|\.(?:nan|NaN|NAN)$"
     ),
 }
+
+_MISREAD: Final = re.compile(r"[yYnN]|[-+]?0o[0-7_]+|[-+]?[0-9.][0-9_.]*[eE][-+]?[0-9]+")
+"""Texts that other readers of YAML take for something else, and Python's does not."""
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, _NUMBERS.get(tag, pattern)) for tag, pattern in each if tag != "tag:yaml.org,2002:timestamp"]
@@ -185,7 +188,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else '"' if _MISREAD.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
