@@ -16,6 +16,10 @@ COMMANDS: Final = {
         "run the operator: follow SpeechPools and keep every sidecar on its settings",
         "speechpool_operator.cli.run",
     ),
+    "check": (
+        "tell whether the operator has what it needs",
+        "speechpool_operator.cli.check",
+    ),
     "upgrader": (
         "bring the sidecars of running pods to another image",
         "speechpool_operator.upgrade.command",
