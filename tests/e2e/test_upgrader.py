@@ -124,22 +124,30 @@ async def test_none_with_sessions_and_none_that_is_not_well(inside: Fenced, oper
 async def test_without_its_fence_it_changes_nothing(api: ApiServer, operator: Operator) -> None:
     inside = Fenced(api)
     voices(inside, operator, "a", "b")
-    async with upgrading(inside, operator) as upgrader:
+    async with upgrading(inside, operator, PER_MINUTE="600") as upgrader:
         await upgrader.round()
-        await upgrader.round()
+        assert [inside.image(name) for name in "ab"] == [OLD, OLD]
+        assert "not in force" in upgrader.measures.as_json()["hindered"]
 
-    assert [inside.image(name) for name in "ab"] == [OLD, OLD]
-    assert "not in force" in upgrader.measures.as_json()["stopped"]
+        try:
+            await asyncio.to_thread(inside.put_up)
+            await upgrader.round()
+        finally:
+            inside.take_down()
+
+        assert upgrader.measures.as_json()["hindered"] is None
+        assert sorted(inside.image(name) for name in "ab") == [OLD, IMAGE]
 
 
-async def test_a_fence_for_another_image_stops_it(inside: Fenced, operator: Operator) -> None:
+async def test_a_fence_for_another_image_hinders_it(inside: Fenced, operator: Operator) -> None:
     voices(inside, operator, "a", "b")
     async with upgrading(inside, operator, IMAGE="speechpool/sidecar:3") as upgrader:
         await upgrader.round()
+        await asyncio.sleep(0.11)  # the rate: ten in a second
         await upgrader.round()
 
     assert [inside.image(name) for name in "ab"] == [OLD, OLD]
-    assert f"and that to {IMAGE}" in upgrader.measures.as_json()["stopped"]
+    assert f"and that to {IMAGE}" in upgrader.measures.as_json()["hindered"]
 
 
 async def test_the_first_that_is_not_warm_again_stops_it(inside: Fenced, operator: Operator) -> None:

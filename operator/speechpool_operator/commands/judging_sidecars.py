@@ -49,12 +49,15 @@ def _upgrades(facts: Facts) -> Iterator[Line]:
     if isinstance(facts.upgrades, Unknown):
         yield skipped(_SIDECARS, text, facts.upgrades.why)
     elif facts.upgrades.value is not None:
-        stopped = facts.upgrades.value.get("stopped")
+        stopped, hindered = (facts.upgrades.value.get(name) for name in ("stopped", "hindered"))
         counts = facts.upgrades.value.get("sidecars") or {}
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         text = f"{text}: {shown or 'no sidecars'}"
         advice = f"{stopped}\nmend it, then: kubectl rollout restart deployment of the upgrader"
-        yield failed(_SIDECARS, text, advice) if stopped else passed(_SIDECARS, text)
+        if stopped:
+            yield failed(_SIDECARS, text, advice)
+        else:
+            yield warned(_SIDECARS, text, str(hindered)) if hindered else passed(_SIDECARS, text)
 
 
 def _some(known: Sequence[Sidecar]) -> str:

@@ -19,6 +19,8 @@ class Measures:
         self._image = image
         self._plan = Plan()
         self._stopped = ""
+        self.hindered = ""
+        """Why the newest attempt changed nothing; empty where it did. The next one may."""
         self.sidecars = Gauge(
             "speechpool_upgrader_sidecars", "Sidecars by what is to be said of them.", ["state"], registry=self.registry
         )
@@ -65,5 +67,6 @@ class Measures:
         return {
             "image": self._image,
             "stopped": self._stopped or None,
+            "hindered": self.hindered or None,
             "sidecars": {str(standing): self._plan.counts[standing] for standing in Standing},
         }

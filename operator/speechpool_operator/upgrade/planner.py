@@ -96,6 +96,7 @@ class Planner:
         self._repository = repository(image)
         self._pending: dict[str, _Pending] = {}
         self._settled: set[str] = set()
+        self._refusals: Counter[str] = Counter()
         self._next_at = float("-inf")
 
     @property
@@ -124,20 +125,18 @@ class Planner:
         standings |= {pod.uid: Standing.UPGRADING for pod in upgrade}
         return Plan(upgrade=upgrade, back=back, failed=failed, standings=standings)
 
-    def stop(self, reason: str) -> None:
-        """Upgrade nothing more."""
-        self.stopped = self.stopped or reason
-
     def refused(self, pod: SidecarPod) -> None:
-        """Note that the image of a pod could not be changed: its turn comes again."""
+        """Note that the image of a pod could not be changed: its turn comes again, after the others'."""
         self._pending.pop(pod.uid, None)
+        self._refusals[pod.uid] += 1
 
     # --- what has become of those that were upgraded -----------------------------------------------------------------
 
     def _forget(self, living: set[str]) -> None:
         self._settled &= living
-        for uid in self._pending.keys() - living:
-            del self._pending[uid]
+        for known in (self._pending, self._refusals):
+            for uid in known.keys() - living:
+                del known[uid]
 
     def _notice(
         self, pods: Iterable[SidecarPod], known: Mapping[str, Sidecar], now: float
@@ -187,7 +186,7 @@ class Planner:
         chosen: list[SidecarPod] = []
         owners = {one.owner for one in self._pending.values()}
         room = (self._limits.at_once if self.is_proven else 1) - len(self._pending)
-        for pod in sorted(due, key=lambda pod: (not pod.is_broken, pod.namespace, pod.name)):
+        for pod in sorted(due, key=self._rank):
             if self.stopped or len(chosen) >= room or now < self._next_at:
                 break
             if pod.owner in owners:
@@ -197,6 +196,9 @@ class Planner:
             self._pending[pod.uid] = _Pending(now, pod.owner, pod.container or _NO_CONTAINER)
             self._next_at = max(now, self._next_at) + 60.0 / self._limits.per_minute
         return tuple(chosen)
+
+    def _rank(self, pod: SidecarPod) -> tuple[object, ...]:
+        return self._refusals[pod.uid], not pod.is_broken, pod.namespace, pod.name
 
 
 _NO_CONTAINER = "none"

@@ -124,27 +124,26 @@ class Upgrader:
         image = self._settings.image
         try:
             if not await is_fenced(self._client, pod):
-                self._stop(pod, "its admission policy is not in force: nothing would keep it to one image")
+                self._refused(pod, "its admission policy is not in force: nothing would keep it to one image")
                 return
             await change_image(self._client, pod, image)
         except (KubeError, KubeUnavailable) as error:
-            self._refused(pod, error)
+            self._refused(pod, str(error))
             return
+        self._hindered("")
         logger.info("sidecar upgraded", extra={"pod": pod.shown, "before": pod.image, "image": image})
         await self._say(pod, "SidecarUpgraded", f"image of the sidecar changed from {pod.image} to {image}")
 
-    def _refused(self, pod: SidecarPod, error: KubeError | KubeUnavailable) -> None:
+    def _refused(self, pod: SidecarPod, reason: str) -> None:
+        self._planner.refused(pod)
         self.measures.upgrades.labels("refused").inc()
-        if isinstance(error, KubeError) and error.status == 403:
-            self._stop(pod, f"the API server refused to change {pod.shown}: {error}")
-            return
-        self._planner.refused(pod)
-        logger.warning("sidecar not upgraded", extra={"pod": pod.shown, "reason": str(error)})
+        self._hindered(f"{pod.shown}: {reason}")
 
-    def _stop(self, pod: SidecarPod, reason: str) -> None:
-        self._planner.refused(pod)
-        self._planner.stop(reason)
-        self._note_stop()
+    def _hindered(self, reason: str) -> None:
+        # it may pass: a release brings the policy and this program at the same time, and each takes its own seconds
+        if reason and reason != self.measures.hindered:
+            logger.warning("sidecar not upgraded", extra={"reason": reason})
+        self.measures.hindered = reason
 
     async def _tell(self, plan: Plan) -> None:
         for pod, seconds in plan.back:

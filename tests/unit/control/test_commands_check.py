@@ -274,6 +274,14 @@ class TestUpgrades:
         assert verdict is Verdict.FAILED
         assert "calls/a is not warm" in text
 
+    def test_where_something_hinders_them(self, good: Facts) -> None:
+        going = {"stopped": None, "hindered": "calls/a: no right", "sidecars": {}}
+
+        assert only(good, upgrades=Known(going)) == (
+            Verdict.WARNED,
+            "upgrades of running sidecars go on: no sidecars\ncalls/a: no right",
+        )
+
     def test_where_it_may_not_be_asked(self, good: Facts) -> None:
         assert only(good, upgrades=DENIED)[0] is Verdict.SKIPPED
 

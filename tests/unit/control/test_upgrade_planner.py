@@ -300,6 +300,17 @@ class TestTheFirstFailure:
 
         assert world.order == ["a"]
 
+    def test_one_that_is_refused_does_not_hold_up_the_others(self) -> None:
+        world = World()
+        world.add("a")
+        world.add("b")
+        (pod,) = world.planner.plan(list(world.pods.values()), world.sidecars.values(), 0.0).upgrade
+        world.planner.refused(pod)
+        world.now = 5.0
+        world.look()
+
+        assert world.order == ["b"]
+
 
 class TestARestartOfTheUpgrader:
     def test_it_goes_on_where_it_was(self) -> None:
