@@ -85,7 +85,8 @@ class TestAudio:
         assert utterance.first_chunk_at is not None
         assert utterance.ended_at is not None
         assert utterance.first_chunk_at - utterance.requested_at >= 0.05
-        assert utterance.ended_at - utterance.first_chunk_at >= 0.085  # nine intervals of 10 ms, less a clock's tick
+        # nine intervals of 10 ms, less a clock's tick; one that is late is made up for by those that follow
+        assert utterance.ended_at - utterance.requested_at >= 0.05 + 0.085
         assert utterance.chunks == 10
 
 
