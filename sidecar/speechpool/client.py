@@ -220,15 +220,18 @@ class SidecarClient:
         """Clear a session and release its clients; raises as `get_json` does."""
         self._change("DELETE", session_id)
 
-    def not_ready_reason(self) -> str | None:
+    def not_ready_reason(self, *, or_started: bool = False) -> str | None:
         """Why the sidecar is not ready yet, or None where it is.
+
+        Args:
+            or_started: Whether it is enough that it was ready once, or that its startup wait is over.
 
         Raises:
             SidecarUnreachable: No sidecar answers.
         """
         with self._request("GET", "/readyz", accepted=(200, 503)) as reply:
             answer = _json(reply)
-        if reply.status == 200:
+        if reply.status == 200 or (or_started and answer["started"]):
             return None
         return "; ".join(f"{reason['component']}: {reason['message']}" for reason in answer["reasons"])
 

@@ -68,13 +68,18 @@ def test_what_was_left_aside_is_told_even_where_the_rest_is_quiet() -> None:
     assert done.stderr.startswith("pod/p: warning: speechpool.dev/cpu-request is ignored: it must be a quantity")
 
 
+def test_a_file_that_is_not_there_is_named() -> None:
+    done = inject("-f", "/nonexistent.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "speechpool: /nonexistent.yaml: No such file or directory\n"
+
+
 @pytest.mark.parametrize(
     ("words", "stdin", "code", "sentence"),
     [
         (["-f", "-"], "{kind: Pod}", 1, "pod/?: spec must be a mapping"),
         (["-f", "-"], "a: [", 1, "stdin must be YAML at line 1"),
         (["-f", "-"], DEPLOYMENT + "---\n{kind: Pod, spec: {containers: [{name: speechpool}]}}", 1, "of its own"),
-        (["-f", "/nonexistent.yaml"], "", 1, "/nonexistent.yaml: No such file or directory"),
         (["-f", "-", "--operator", "operator"], "", 2, "--operator must be host:port"),
         (["-f", "-", "--image", "a b"], "", 2, "--image must be an image"),
         (["-f", "-", "--config", "/nonexistent.yaml"], "", 2, "No such file"),

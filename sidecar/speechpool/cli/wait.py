@@ -29,6 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="how long to wait at most (default: 60)"
     )
+    parser.add_argument(
+        "--started",
+        action="store_true",
+        help="be content when it was ready once or its startupWaitSeconds are over, as /startupz: for startup probes",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="tell nothing on stderr but errors")
     add_socket_argument(parser)
 
@@ -37,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Wait."""
     started_at = time.monotonic()
     with Progress() as progress:
-        while failure := _why_not(args.socket, args.timeout):
+        while failure := _why_not(args):
             waited_seconds = time.monotonic() - started_at
             if waited_seconds >= args.timeout:
                 raise failure
@@ -49,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _why_not(socket_path: str | None, timeout_seconds: float) -> SpeechPoolError | None:
+def _why_not(args: argparse.Namespace) -> SpeechPoolError | None:
     try:
-        reason = SidecarClient(socket_path, timeout_seconds=timeout_seconds).not_ready_reason()
+        reason = SidecarClient(args.socket, timeout_seconds=args.timeout).not_ready_reason(or_started=args.started)
     except (SidecarUnreachable, SpeechBrokenOff) as error:
         return error
     return SpeechPoolError(f"the sidecar is not ready: {reason}") if reason else None

@@ -1,0 +1,73 @@
+"""The sidecar, started with the very environment that an injection gives it: its probes hold in every kind of pod."""
+
+import contextlib
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.sidecar import Sidecar, environment, eventually, running_sidecar
+from tests.unit.control.injection.pods import env, injected, pod, sidecar
+
+ANNOTATIONS: dict[str, dict[str, str]] = {
+    "nothing said": {},
+    "a Secret that is missing": {"credentials-secret": "azure", "azure-region": "westeurope"},
+    "a region whose Secret was forgotten": {"engine": "azure", "azure-region": "westeurope"},
+    "a container that does not answer": {"engine": "azure", "azure-endpoint": "ws://127.0.0.1:1"},
+}
+
+
+@contextlib.contextmanager
+def started(directory: Path, manifest: dict[str, Any]) -> Iterator[tuple[Sidecar, dict[str, Any]]]:
+    """A sidecar with the variables of an injected pod, of which the places alone are others."""
+    container = sidecar(injected(manifest))
+    variables = {name: value for name, value in env(container).items() if isinstance(value, str)}
+    del variables["SPEECHPOOL_SOCKET"]
+    variables |= {"SPEECHPOOL_STATE_DIR": str(directory), "SPEECHPOOL_OPERATOR": "127.0.0.1:1"}
+    variables.setdefault("SPEECHPOOL_ENGINE", "")
+    if "SPEECHPOOL_TELEMETRY_ADDRESS" in variables:
+        variables["SPEECHPOOL_TELEMETRY_ADDRESS"] = "127.0.0.1:0"
+    with running_sidecar(directory, env=variables, ready=False) as running:
+        yield running, container
+
+
+def status(address: str, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("annotations", ANNOTATIONS.values(), ids=ANNOTATIONS.keys())
+def test_the_application_starts_whatever_the_engine_does(tmp_path: Path, annotations: dict[str, str]) -> None:
+    asked = {f"speechpool.dev/{name}": value for name, value in {"startup-wait-seconds": "0.5", **annotations}.items()}
+    with started(tmp_path, pod(annotations=asked)) as (running, container):
+        address = running.listening("telemetryAddress")
+        assert eventually(lambda: status(address, container["startupProbe"]["httpGet"]["path"]) == 200)
+        assert status(address, container["livenessProbe"]["httpGet"]["path"]) == 200
+
+
+def test_in_the_node_s_network_the_probe_asks_over_the_socket(tmp_path: Path) -> None:
+    asked = {
+        "speechpool.dev/startup-wait-seconds": "2",
+        "speechpool.dev/engine": "azure",
+        "speechpool.dev/azure-region": "westeurope",
+    }
+    with started(tmp_path, pod(annotations=asked, hostNetwork=True)) as (running, container):
+        words = container["startupProbe"]["exec"]["command"]
+        assert words[0] == "speechpool"
+        assert eventually(lambda: probe(words[1:], running) == 0)
+        assert running.client.not_ready_reason() is not None  # it is started, and not ready
+        assert probe(["wait", "--quiet", "--timeout", "0.1"], running) == 1
+
+
+def probe(words: list[str], running: Sidecar) -> int:
+    command = [sys.executable, "-m", "speechpool", *words]
+    return subprocess.run(
+        command, env=environment(SPEECHPOOL_SOCKET=str(running.socket)), capture_output=True, timeout=60, check=False
+    ).returncode
