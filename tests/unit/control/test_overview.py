@@ -1,97 +1,71 @@
-"""What an operator tells of its sidecars, read as `status --cluster` and the upgrader read it."""
+"""What `GET /sidecars` tells, as its readers read it."""
 
-import dataclasses
-from importlib.metadata import version
+import json
 
-from tests.unit.control.fleets import HELLO, OPERATOR, World, a_pod, applied, rejected, speech_pool
+from tests.unit.control.fleets import World, a_pod, rejected, speech_pool
 
-from speechpool.settings.wire import Applying, PoolState, State
-from speechpool_operator.fleet import Fleet
-from speechpool_operator.names import INJECT_LABEL
 from speechpool_operator.overview import overview
-from speechpool_operator.sidecars import Sidecar, read_overview
+from speechpool_operator.sidecars import read_overview
+
+POD = a_pod()
 
 
-def a_world(*pods, pools=()) -> World:
-    world = World(known=False)
-    world.fleet.keep_pools(pools)
-    world.fleet.keep_pods(pods)
-    return world
+def told(world, *, leads=True):
+    return read_overview(json.loads(json.dumps(overview(world.fleet, leads=leads))))
 
 
-def told(world: World) -> Sidecar:
-    (found,) = read_overview(overview(world.fleet, leads=True)).sidecars
-    return found
+def test_a_sidecar_that_runs_what_it_should():
+    world = World()
+    world.fleet.put_pool(speech_pool(warmSize=1))
+    world.join(POD)
+    world.runs(POD, warm=2, wanted=3)
+    [one] = told(world).sidecars
+    assert (one.namespace, one.pod, one.uid, one.pool) == ("calls", "voice-0", POD.uid, "calls/voice")
+    assert (one.generation, one.wanted_generation, one.state, one.synced) == (1, 1, "applied", True)
+    assert (one.connected, one.silent, one.missing, one.ready) == (True, False, False, False)
+    assert (one.warm, one.wanted, one.version, one.error) == (2, 3, "0.1.0", "")
 
 
-def test_of_a_sidecar_that_follows_an_object() -> None:
-    pod, pool = a_pod(), speech_pool(generation=4)
-    world = a_world(pod, pools=[pool])
-    world.connect(pod)
-    world.say(pod, dataclasses.replace(applied(pool.message, warm=3), sessions=2, busy=1))
-
-    assert told(world) == Sidecar(
-        namespace="calls",
-        pod="voice-0",
-        uid=pod.uid,
-        pool="calls/voice",
-        generation=4,
-        wanted_generation=4,
-        state="applied",
-        connected=True,
-        synced=True,
-        ready=True,
-        warm=3,
-        wanted=3,
-        sessions=2,
-        busy=1,
-        version=HELLO.version,
-    )
+def test_one_that_refused_its_settings_says_why():
+    world = World()
+    world.fleet.put_pool(speech_pool(warmSize=1))
+    world.join(POD)
+    world.say(POD, rejected(world.sent[POD.uid], "warmSize must be at most 6"))
+    [one] = told(world).sidecars
+    assert (one.state, one.error, one.synced, one.generation) == ("rejected", "warmSize must be at most 6", False, None)
 
 
-def test_of_one_that_refused_it() -> None:
-    pod, pool = a_pod(), speech_pool()
-    world = a_world(pod, pools=[pool])
-    world.connect(pod)
-    world.say(pod, rejected(pool.message, "too many"))
-
-    found = told(world)
-    assert (found.state, found.error, found.synced, found.generation) == ("rejected", "too many", False, None)
-
-
-def test_of_one_that_follows_nothing_it_is_told_whether_it_is_warm() -> None:
-    pod = a_pod()
-    world = a_world(pod)
-    world.connect(pod)
-    assert not told(world).ready
-
-    for warm, ready in ((2, False), (3, True)):
-        pools = {"tts": PoolState(warm=warm, wanted=3, ready=True)}
-        world.say(pod, State(state=Applying.APPLIED, pools=pools, sessions=0, busy=0))
-        assert told(world).ready is ready
-        assert (told(world).pool, told(world).sessions) == ("", 0)
+def test_one_that_never_came_and_one_that_fell_silent():
+    world = World()
+    world.fleet.put_pool(speech_pool(warmSize=1))
+    world.fleet.put_pod(a_pod("asks"))
+    world.join(POD)
+    world.now += 100
+    world.plan()
+    found = {one.pod: (one.missing, one.silent, one.connected) for one in told(world).sidecars}
+    assert found == {"asks": (True, False, False), "voice-0": (False, True, True)}
 
 
-def test_of_a_pod_that_only_asks_for_one() -> None:
-    found = told(a_world(a_pod(labels={INJECT_LABEL: "true"})))
-
-    assert (found.pod, found.connected, found.ready, found.sessions, found.version) == (
-        "voice-0",
-        False,
-        False,
-        None,
-        "",
-    )
+def test_one_that_no_object_selects_is_there_too():
+    world = World()
+    world.join(POD)
+    [one] = told(world).sidecars
+    assert (one.pool, one.generation, one.connected) == ("", None, True)
 
 
-def test_of_the_operator_itself() -> None:
-    read = read_overview(overview(Fleet(OPERATOR, clock=lambda: 0.0), leads=True))
+def test_who_ends_is_not_told_of_and_all_are_in_order():
+    world = World()
+    for name in ("c", "a", "b"):
+        world.fleet.put_pod(a_pod(name, gone=name == "b"))
+    assert [one.pod for one in told(world).sidecars] == ["a", "c"]
 
-    assert (read.version, read.leads, read.known) == (version("speechpool"), True, False)
-    assert read_overview(overview(a_world().fleet, leads=True)).known
+
+def test_one_that_does_not_lead_tells_so_and_nothing_else():
+    world = World()
+    world.join(POD)
+    found = told(world, leads=False)
+    assert (found.leads, found.known, found.sidecars) == (False, True, ())
 
 
-def test_one_that_does_not_lead_tells_of_none() -> None:
-    read = read_overview(overview(a_world(a_pod()).fleet, leads=False))
-
-    assert (read.leads, read.sidecars) == (False, ())
+def test_before_all_is_known_it_says_so():
+    assert told(World(known=False)).known is False
