@@ -22,7 +22,7 @@ import pytest
 import trustme
 from tests.cluster.build import kube_binary
 
-__all__ = ["AUDIENCE", "ApiError", "ApiServer", "Kubectl", "running_api_server"]
+__all__ = ["AUDIENCE", "PATIENCE_SECONDS", "ApiError", "ApiServer", "Kubectl", "Process", "running_api_server"]
 
 AUDIENCE = "speechpool-operator"
 PATIENCE_SECONDS = 60.0
@@ -56,11 +56,16 @@ class Kubectl(subprocess.CompletedProcess[str]):
     """How a call of kubectl ended."""
 
 
-class _Process:
-    """One component, which may be started again and again."""
+class Process:
+    """One component, which may be started again and again.
+
+    Args:
+        words: Its command line.
+        log: Where what it prints goes.
+    """
 
     def __init__(self, words: Sequence[str], log: Path) -> None:
-        self._words = words
+        self.words = list(words)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,10 +79,13 @@ class _Process:
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    def start(self, descriptors: Sequence[int] = ()) -> None:
+        """Start it if it does not run; it inherits `descriptors`."""
         if not self.is_alive:
             with self._log.open("ab") as log:
-                self._process = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                self._process = subprocess.Popen(
+                    self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=tuple(descriptors)
+                )
 
     def send(self, number: int) -> None:
         """Send it a signal, whatever state it is in."""
@@ -121,8 +129,8 @@ class ApiServer:
         self._write_signing_key()
         self._tls = ssl.create_default_context(cafile=str(directory / "ca.crt"))
         self._tls.load_cert_chain(directory / "admin.crt", directory / "admin.key")
-        self.etcd = _Process(self._etcd_words(peer_port), directory / "etcd.log")
-        self.apiserver = _Process([*self._apiserver_words(), *flags], directory / "apiserver.log")
+        self.etcd = Process(self._etcd_words(peer_port), directory / "etcd.log")
+        self.apiserver = Process([*self._apiserver_words(), *flags], directory / "apiserver.log")
         self._namespaces = 0
 
     # --- life ---

@@ -19,9 +19,11 @@ from pathlib import Path
 
 from tests.cluster.build import built_once, cache_directory, go
 
-__all__ = ["TARGETS", "image", "image_tag", "pause_archive", "push_images"]
+__all__ = ["PAUSE", "TARGETS", "image", "image_tag", "pause_archive", "push_images"]
 
 ROOT = Path(__file__).parents[2]
+PAUSE = "localhost/pause:1"
+"""The image that holds a pod's namespaces."""
 TARGETS = ("sidecar", "operator", "azure-emulator")
 BUILD_SECONDS = 900.0
 """The bound of one step; the longest, debootstrap, takes half a minute to one and a half."""
@@ -97,8 +99,8 @@ def _build_pause(made: Path, cache: Path) -> None:
         container = builder.run("from", "scratch")
         builder.run("copy", container, str(program), "/pause")
         builder.run("config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
-        builder.run("commit", "--rm", container, "localhost/pause:1")
-        builder.push("localhost/pause:1", made.with_suffix(".part")).rename(made)
+        builder.run("commit", "--rm", container, PAUSE)
+        builder.push(PAUSE, made.with_suffix(".part")).rename(made)
 
 
 class _Builder:
