@@ -101,7 +101,7 @@ resources:
 {{- end }}
 livenessProbe:
   httpGet:
-    path: /healthz
+    path: /livez
     port: telemetry
   periodSeconds: 10
   timeoutSeconds: 5
@@ -114,7 +114,7 @@ readinessProbe:
   timeoutSeconds: 5
 startupProbe:
   httpGet:
-    path: /healthz
+    path: /livez
     port: telemetry
   periodSeconds: 1
   timeoutSeconds: 5
