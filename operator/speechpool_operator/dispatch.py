@@ -88,7 +88,8 @@ class Dispatch:
     """Who is to be written to now, and whose heartbeat is due.
 
     Args:
-        heartbeat_seconds: In so much time each stream has one turn, all of them spread over it; > 0.
+        heartbeat_seconds: In so much time each stream has one turn, all of them spread over it; > 0. Only a new
+            stream's first turn may come later, as turns that nobody has are left out; within twice the time.
     """
 
     def __init__(self, heartbeat_seconds: float) -> None:
@@ -136,14 +137,16 @@ class Dispatch:
 
     def _set_timer(self) -> None:
         loop = asyncio.get_running_loop()
+        steps = next(step for step in range(1, SLOTS + 1) if self._slots[(self._turn + step) % SLOTS])
+        self._turn = (self._turn + steps) % SLOTS
         # after a standstill of the process the turns go on from here: those that it missed are nobody's silence
-        self._due_at = max(self._due_at + self._step_seconds, loop.time())
-        self._timer = loop.call_at(self._due_at, self._tick)
+        is_late = loop.time() - self._due_at > SLOTS * self._step_seconds
+        self._due_at = (loop.time() if is_late else self._due_at) + steps * self._step_seconds
+        self._timer = loop.call_at(self._due_at, self._tick, self._turn)
 
-    def _tick(self) -> None:
+    def _tick(self, turn: int) -> None:
         self._set_timer()
-        self._turn = (self._turn + 1) % SLOTS
-        for sender in list(self._slots[self._turn]):
+        for sender in list(self._slots[turn]):
             sender.beat()
 
 
