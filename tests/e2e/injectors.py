@@ -26,14 +26,6 @@ CONFIG: dict[str, Any] = {
     "imagePullPolicy": "Never",
 }
 
-_TEMPORARY = """
-import sys
-from speechpool_operator import cli
-cli.COMMANDS["injector"] = ("", "speechpool_operator.injection.command")
-cli.COMMANDS["certificates"] = ("", "speechpool_operator.injection.certificates_command")
-sys.exit(cli.run(sys.argv[1:]))
-"""
-
 _WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
 
@@ -169,7 +161,7 @@ class Injector:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _TEMPORARY, command],
+                [sys.executable, "-m", "speechpool_operator", command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

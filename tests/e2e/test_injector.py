@@ -68,6 +68,19 @@ def test_a_pod_that_asks_has_a_sidecar_that_the_api_server_accepts(
     assert pod["metadata"]["annotations"]["speechpool.dev/operator-ca"] == place.texts()["ca.crt"]
 
 
+def test_the_sidecar_does_not_get_the_application_s_api_token(
+    api: ApiServer, place: Installed, injector: Injector
+) -> None:
+    pod = create(api, place.plain, manifest("token-of-its-own", labels=ASK))
+    where = "/var/run/secrets/kubernetes.io/serviceaccount"
+    mounted = {
+        one["name"]: next(mount["name"] for mount in one["volumeMounts"] if mount["mountPath"] == where)
+        for one in (*pod["spec"]["initContainers"], *pod["spec"]["containers"])
+    }
+    assert mounted["app"].startswith("kube-api-access-")
+    assert mounted["speechpool"] == "speechpool-no-token"
+
+
 @pytest.mark.parametrize(
     ("where", "labels", "expected"),
     [

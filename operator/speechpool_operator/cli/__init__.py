@@ -20,6 +20,14 @@ COMMANDS: Final = {
         "tell whether the operator has what it needs",
         "speechpool_operator.cli.check",
     ),
+    "injector": (
+        "run the injector: bring a sidecar into each pod that asks for one",
+        "speechpool_operator.injection.command",
+    ),
+    "certificates": (
+        "make and renew the operator's certificate, where no injector does",
+        "speechpool_operator.injection.certificates_command",
+    ),
     "upgrader": (
         "bring the sidecars of running pods to another image",
         "speechpool_operator.upgrade.command",

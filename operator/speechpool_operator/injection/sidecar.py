@@ -28,7 +28,8 @@ SOCKET_VOLUME: Final = "speechpool-socket"
 OPERATOR_VOLUME: Final = "speechpool-operator"
 STATE_VOLUME: Final = "speechpool-state"
 CREDENTIALS_VOLUME: Final = "speechpool-credentials"
-VOLUMES: Final = (SOCKET_VOLUME, OPERATOR_VOLUME, STATE_VOLUME, CREDENTIALS_VOLUME)
+NO_TOKEN_VOLUME: Final = "speechpool-no-token"  # noqa: S105 -- a volume's name
+VOLUMES: Final = (SOCKET_VOLUME, NO_TOKEN_VOLUME, OPERATOR_VOLUME, STATE_VOLUME, CREDENTIALS_VOLUME)
 """Every name that a pod's own volumes must not have."""
 
 PORT_NAME: Final = "speechpool"
@@ -37,6 +38,7 @@ PORT_NAME: Final = "speechpool"
 _OPERATOR_DIRECTORY: Final = "/var/run/secrets/speechpool.dev"  # the default of operatorCaFile and operatorTokenFile
 _STATE_DIRECTORY: Final = "/var/lib/speechpool"
 _CREDENTIALS_DIRECTORY: Final = "/var/run/secrets/speechpool-credentials"
+_API_TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 -- a directory
 _KEY: Final = "AZURE_SPEECH_KEY"
 
 _PROBE_MARGIN_SECONDS: Final = 60
@@ -86,6 +88,7 @@ def volumes(config: InjectorConfig, *, has_ca: bool) -> list[dict[str, Any]]:
     """
     made: list[dict[str, Any]] = [
         {"name": SOCKET_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": config.socket_volume_size}},
+        {"name": NO_TOKEN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}},
     ]
     if config.operator:
         made.append({"name": STATE_VOLUME, "emptyDir": {"sizeLimit": config.state_volume_size}})
@@ -113,6 +116,8 @@ def _operator_sources(config: InjectorConfig, has_ca: bool) -> Iterator[dict[str
 
 def _mounts(config: InjectorConfig) -> Iterator[dict[str, Any]]:
     yield {"name": SOCKET_VOLUME, "mountPath": SOCKET_DIRECTORY}
+    # where something is mounted already, the API server does not mount the application's own token
+    yield {"name": NO_TOKEN_VOLUME, "mountPath": _API_TOKEN_DIRECTORY, "readOnly": True}
     if config.operator:
         yield {"name": STATE_VOLUME, "mountPath": _STATE_DIRECTORY}
         yield {"name": OPERATOR_VOLUME, "mountPath": _OPERATOR_DIRECTORY, "readOnly": True}

@@ -191,7 +191,7 @@ def test_without_a_known_ca_the_config_map_alone_brings_it() -> None:
 
 def test_without_an_operator_there_is_nothing_of_it() -> None:
     made = injected(pod(), replace(CONFIG, operator=""))
-    assert names(made["spec"]["volumes"]) == ["speechpool-socket"]
+    assert names(made["spec"]["volumes"]) == ["speechpool-socket", "speechpool-no-token"]
     assert "speechpool.dev/operator-ca" not in made["metadata"].get("annotations", {})
     assert not {"SPEECHPOOL_OPERATOR", "SPEECHPOOL_STATE_DIR"} & set(env(sidecar(made)))
 
