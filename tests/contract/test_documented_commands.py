@@ -17,11 +17,15 @@ import pytest
 from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, environment
 
 ROOT = Path(__file__).parents[2]
+ELSEWHERE = ("azure-emulator.md", "operations.md", "operator.md", "security.md")
+"""The emulator's commands are run by test_documented_emulator.py, a cluster's by tests/e2e/test_docs_cluster.py and
+tests/e2e/test_operator_docs.py."""
+
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")),
-    *(path for path in sorted(ROOT.glob("docs/*.md")) if path.name != "azure-emulator.md"),
+    *(path for path in sorted(ROOT.glob("docs/*.md")) if path.name not in ELSEWHERE),
 ]
-"""All but the emulator's, whose commands need no sidecar: test_documented_emulator.py runs them."""
+"""All but those whose commands need something else than a sidecar."""
 
 COMMANDS = ("curl", "make", "pip", "speechpool", ".venv/bin/speechpool")
 """What a documented command begins with. Another one needs a test here (`Test...` below) that runs it."""
