@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import trustme
+import yaml
 from tests.cluster.apiserver import PATIENCE_SECONDS, ApiError, ApiServer
 
 __all__ = ["Operator", "allow_operator", "control_plane", "running_operator", "start_operator"]
@@ -23,41 +24,20 @@ __all__ = ["Operator", "allow_operator", "control_plane", "running_operator", "s
 KUBE_AUDIENCE = "https://kubernetes.default.svc"
 ACCOUNT = "speechpool-operator"
 
-_CONFIG_MAP_RULES: list[dict[str, Any]] = [
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
-    {
-        "apiGroups": [""],
-        "resources": ["configmaps"],
-        "resourceNames": ["speechpool-ca"],
-        "verbs": ["get", "update", "patch"],
-    },
-]
+RBAC_FILE = Path(__file__).parents[2] / "examples" / "operator" / "rbac.yaml"
 
-SERVED_RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["speechpool.dev"], "resources": ["speechpools"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["speechpool.dev"], "resources": ["speechpools/status"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
-    *_CONFIG_MAP_RULES,
-]
-"""What it may do where it serves: everywhere, or in one namespace."""
 
-CLUSTER_RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-]
-"""What it needs in any case, and only a ClusterRole can give."""
+def _rules(kind: str) -> list[dict[str, Any]]:
+    """The rules of the role of this kind that users are given."""
+    documents = yaml.safe_load_all(RBAC_FILE.read_text("utf-8"))
+    [found] = [one["rules"] for one in documents if one["kind"] == kind]
+    return list(found)
 
-OWN_RULES: list[dict[str, Any]] = [
-    *_CONFIG_MAP_RULES,
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-    {
-        "apiGroups": ["coordination.k8s.io"],
-        "resources": ["leases"],
-        "resourceNames": ["speechpool-operator"],
-        "verbs": ["get", "update", "patch"],
-    },
-]
-"""In its own namespace; the Lease where there is more than one replica."""
+
+*SERVED_RULES, _REVIEWS = _rules("ClusterRole")
+CLUSTER_RULES = [_REVIEWS]
+OWN_RULES = _rules("Role") + [one for one in SERVED_RULES if one["resources"] == ["configmaps"]]
+"""What it may do where it serves (everywhere, or in one namespace); what only a ClusterRole can give; and in its own."""
 
 
 def allow_operator(api: ApiServer, namespace: str, watch_namespace: str = "") -> None:
