@@ -124,6 +124,21 @@ async def test_a_proxy_that_refuses_is_the_reason_that_is_told() -> None:
             assert emulator.counts.upgrades == 0
 
 
+@pytest.mark.parametrize("bypassed", [False, True])
+async def test_the_environment_s_proxy_is_the_way_of_all_but_those_it_excepts(tmp_path: Path, bypassed: bool) -> None:
+    with running_emulator(keys={"one": KEY}) as emulator:
+        async with with_tls(tmp_path, emulator.port) as (url, trusted), proxy() as way:
+            options = {"endpoint": url, "properties": {"OPENSSL_SINGLE_TRUSTED_CERT": trusted}}
+            environ = {"HTTPS_PROXY": f"http://127.0.0.1:{way.port}", "NO_PROXY": "localhost" if bypassed else ""}
+            async with opened(options, **environ) as engine:
+                assert engine.voices
+                client = await engine.create_synthesizer(SPEAKS)
+                assert client.is_ready
+                assert bool(way.targets) is not bypassed
+                await client.close()
+                await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=10)
+
+
 # --- TLS -----------------------------------------------------------------------------------------------------------
 
 

@@ -144,7 +144,11 @@ def _variable(one: object) -> str:
 
 
 _ENGINE: Final = knob_kind("engine")
-_URL: Final = Text("a URL that starts with http://", r"https?://[^\s]{1,500}", 508)
+_PROXY: Final = Text(
+    "a proxy's URL, as http://proxy.example.org:3128 (http:// and a port)",
+    r"http://(?:[^@:/\s]{1,128}(?::[^@/\s]{0,256})?@)?[A-Za-z0-9._-]{1,253}:[0-9]{1,5}/?",
+    700,
+)
 
 SETTINGS: Final[Mapping[str, tuple[str, Kind[Any]]]] = {
     "image": ("image", Image()),
@@ -171,7 +175,7 @@ SETTINGS: Final[Mapping[str, tuple[str, Kind[Any]]]] = {
     "tokenExpirationSeconds": ("token_expiration_seconds", Integer(600, 86_400)),  # 600: the API server's least
     "socketVolumeSize": ("socket_volume_size", VOLUME),
     "stateVolumeSize": ("state_volume_size", VOLUME),
-    "egressProxy.https": ("https_proxy", _URL),
+    "egressProxy.https": ("https_proxy", _PROXY),
     "egressProxy.noProxy": ("no_proxy", Text("hosts and networks, separated by commas", r"[!-~ ]{1,4096}", 4096)),
     "env": ("env", _Env()),
 }

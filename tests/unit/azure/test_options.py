@@ -7,7 +7,8 @@ import pytest
 from speechpool.errors import SettingsError
 from speechpool.speech.azure.endpoint_options import EndpointOptions
 from speechpool.speech.azure.failures import Work
-from speechpool.speech.azure.options import AzureOptions, Proxy
+from speechpool.speech.azure.options import AzureOptions
+from speechpool.speech.azure.proxies import Proxy
 
 KEY = "0123456789abcdef"
 RESOURCE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a"

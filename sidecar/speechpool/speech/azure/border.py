@@ -36,8 +36,8 @@ def speech_config(
         version: The protocol of synthesis: "v1" for whole texts, "v2" for text that comes in pieces.
     """
     config = _config(endpoint.sdk_arguments(version=version), credential)
-    if options.proxy:
-        proxy = options.proxy
+    proxy = options.proxy
+    if proxy and proxy.serves(endpoint.place.upgrade_url(endpoint.work, version=version)):
         config.set_proxy(proxy.host, proxy.port, proxy.username, proxy.password)
     for name, value in {**properties, **options.properties}.items():
         config.set_property_by_name(name, value)

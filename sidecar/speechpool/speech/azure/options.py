@@ -13,25 +13,9 @@ from speechpool.speech.azure.endpoint_options import (
     Problems,
     read_endpoints,
 )
+from speechpool.speech.azure.proxies import FORM, Proxy, environment_proxy
 
-__all__ = ["OPTIONS", "AzureOptions", "Option", "Proxy", "option_rows"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
-    """An HTTP proxy that connects to endpoints with TLS and without.
-
-    Args:
-        host: Its name or address.
-        port: Its port.
-        username: None where it wants none.
-        password: From the variable that `proxyPasswordEnv` names.
-    """
-
-    host: str
-    port: int
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
+__all__ = ["OPTIONS", "AzureOptions", "Option", "option_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +25,7 @@ class AzureOptions:
     Args:
         endpoints: Where to connect, at least one: from `endpoints`, or from `AZURE_SPEECH_REGION` and the like.
         proxy: `proxy`: an HTTP proxy as http://user@host:port; its password is in the variable that
-            `proxyPasswordEnv` names.
+            `proxyPasswordEnv` names. Without it, that of the environment.
     """
 
     endpoints: tuple[EndpointOptions, ...]
@@ -70,7 +54,7 @@ class AzureOptions:
         Args:
             options: `engines.azure`, and as `key`, `keyFile`, `region`, `endpoint` and `resourceId` what the
                 environment sets.
-            environ: Where the variables that `keyEnv` and `proxyPasswordEnv` name are looked up.
+            environ: Where the variables that `keyEnv` and `proxyPasswordEnv` name are looked up, and `HTTPS_PROXY`.
 
         Raises:
             SettingsError: Lists every option that is unknown, of the wrong type or out of bounds.
@@ -95,9 +79,9 @@ def _read_proxy(options: Mapping[str, Any], environ: Mapping[str, str], problems
     if url is None:
         if password_env is not None:
             problems.lines.append(f"{SECTION}.proxyPasswordEnv is set without {SECTION}.proxy; set both or none")
-        return None
-    match = re.fullmatch(r"http://(?:([^@:/\s]{1,128})@)?([A-Za-z0-9._-]{1,253}):([0-9]{1,5})/?", str(url))
-    if not match or not 1 <= int(match[3]) <= 65535:
+        return _of_environment(environ, problems)
+    match = FORM.fullmatch(str(url))
+    if not match or match["password"] is not None or not 1 <= int(match["port"]) <= 65535:
         problems.lines.append(
             f"{SECTION}.proxy must be http://host:port or http://user@host:port; its password belongs into a variable, "
             "which proxyPasswordEnv names"
@@ -106,7 +90,15 @@ def _read_proxy(options: Mapping[str, Any], environ: Mapping[str, str], problems
     password = None
     if password_env is not None and not (password := environ.get(str(password_env), "").strip()):
         problems.lines.append(f"{SECTION}.proxyPasswordEnv names {password_env!r}, which is not set; set it")
-    return Proxy(host=match[2], port=int(match[3]), username=match[1], password=password or None)
+    return Proxy(host=match["host"], port=int(match["port"]), username=match["user"], password=password or None)
+
+
+def _of_environment(environ: Mapping[str, str], problems: Problems) -> Proxy | None:
+    try:
+        return environment_proxy(environ)
+    except ValueError as error:  # its value is not shown: a password may be in it
+        problems.lines.append(f"{error}. Correct it, or set {SECTION}.proxy")
+        return None
 
 
 # --- what values may be ---

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from speechpool.speech.azure.credentials import Credential
-from speechpool.speech.azure.options import Proxy
+from speechpool.speech.azure.proxies import Proxy
 
 __all__ = ["Reply", "Requester"]
 
@@ -87,14 +87,15 @@ class Requester:
     def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
         secure = parts.scheme in {"https", "wss"}
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-        first = (self._proxy.host, self._proxy.port) if self._proxy else (host, port)
+        proxy = self._proxy if self._proxy and self._proxy.serves(parts.geturl()) else None
+        first = (proxy.host, proxy.port) if proxy else (host, port)
         connection = (
             http.client.HTTPSConnection(*first, timeout=self._timeout_seconds, context=self._context())
             if secure
             else http.client.HTTPConnection(*first, timeout=self._timeout_seconds)
         )
-        if self._proxy:
-            connection.set_tunnel(host, port, headers=_proxy_headers(self._proxy))
+        if proxy:
+            connection.set_tunnel(host, port, headers=_proxy_headers(proxy))
         return connection
 
     def _context(self) -> ssl.SSLContext:

@@ -80,6 +80,7 @@ BAD: list[tuple[object, str]] = [
     (IMAGE | {"runAsUser": 0}, "runAsUser must be"),
     (IMAGE | {"tokenExpirationSeconds": 60}, "tokenExpirationSeconds must be a whole number from 600"),
     (IMAGE | {"startupWait": 3}, "startupWait is unknown. Did you mean startupWaitSeconds?"),
+    (IMAGE | {"egressProxy": {"https": "https://proxy"}}, "egressProxy.https must be a proxy's URL"),
     (IMAGE | {"env": {"A": "1"}}, "env must be a list"),
     (IMAGE | {"env": [{"name": "A", "value": 1}]}, "env must be a list"),
     (IMAGE | {"env": [{"name": "A"}, {"name": "A"}]}, "no name twice"),
