@@ -110,5 +110,6 @@ LABEL org.opencontainers.image.title="SpeechPool sidecar" \
       org.opencontainers.image.licenses="${LICENSES}"
 COPY --from=sidecar-locked /opt/speechpool /opt/speechpool
 COPY --from=sidecar-product /product/ /
+ENV SPEECHPOOL_SOCKET=/run/speechpool/speechpool.sock
 ENTRYPOINT ["/opt/speechpool/bin/speechpool"]
 CMD ["serve"]

@@ -44,7 +44,7 @@ test: $(STAMP) ## run every test that needs no Kubernetes
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/integration tests/contract tests/unit
 
 e2e: kube ## run the tests on a real Kubernetes
-	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/e2e
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests/e2e
 
 TARGETS ?= sidecar operator azure-emulator
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

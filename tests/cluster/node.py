@@ -139,7 +139,14 @@ class Node(ApiServer):
         """What happens in the cluster: for messages of tests that failed."""
         pods = self.kubectl("get", "pods", "--all-namespaces", "--output=wide").stdout
         events = self.kubectl("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp").stdout
-        return f"{pods}\n{events[-6000:]}"
+        unwell = [
+            line.split()[:2] for line in pods.splitlines()[1:] if "Running" not in line and "Completed" not in line
+        ]
+        logs = [
+            self.kubectl("logs", "--namespace", namespace, pod, "--all-containers", "--prefix", "--tail=20").stdout
+            for namespace, pod in unwell[:5]
+        ]
+        return "\n".join([pods, events[-6000:], *logs])
 
     # --- within ---
 
