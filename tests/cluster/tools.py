@@ -1,16 +1,35 @@
-"""Builds helm and kubeconform, once a machine, at the versions and sums that gotools/ pins."""
+"""Builds helm and kubeconform, once a machine, at the versions and sums that gotools/ pins.
 
+And fetches the definitions of other projects' resources that the chart makes: their Go modules bring them.
+"""
+
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.cluster.build import built_once, go
 
-__all__ = ["helm_binary", "kubeconform_binary"]
+__all__ = ["foreign_definitions", "helm_binary", "kubeconform_binary"]
 
 SOURCE = Path(__file__).parent / "gotools"
+
+_DEFINITIONS = {
+    "github.com/prometheus-operator/prometheus-operator": (
+        "v0.85.0",
+        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        "example/prometheus-operator-crd/monitoring.coreos.com_{podmonitors,servicemonitors,prometheusrules}.yaml",
+    ),
+    "github.com/cert-manager/cert-manager": (
+        "v1.19.0",
+        "h1:pPKtK06zPriliwq7B12xa7DGKbc4SvnfOjE0BXaAspk=",
+        "deploy/crds/cert-manager.io_{certificates,issuers}.yaml",
+    ),
+}
+"""Module: its version, its sum, and the files in it."""
 
 
 def helm_binary() -> Path:
@@ -21,6 +40,25 @@ def helm_binary() -> Path:
 def kubeconform_binary() -> Path:
     """Path of kubeconform; built if it is not there."""
     return _tools() / "kubeconform"
+
+
+def foreign_definitions() -> list[Path]:
+    """CustomResourceDefinitions of the Prometheus operator and of cert-manager; fetched if they are not there."""
+    return sorted(built_once("definitions", [Path(__file__)], _fetch).iterdir())
+
+
+def _fetch(directory: Path, cache: Path) -> None:
+    made = directory.with_suffix(".part")
+    made.mkdir(exist_ok=True)
+    for module, (version, expected, files) in _DEFINITIONS.items():
+        words = [go(cache), "mod", "download", "-json", f"{module}@{version}"]
+        done = subprocess.run(words, cwd=cache, capture_output=True, text=True, check=False)
+        told = json.loads(done.stdout or "{}")
+        assert told.get("Sum") == expected, f"{module}@{version}: {told.get('Error') or told.get('Sum') or done.stderr}"
+        folder, _, names = files.partition("{")
+        for name in names.partition("}")[0].split(","):
+            shutil.copy(f"{told['Dir']}/{folder}{name}.yaml", made)
+    made.rename(directory)
 
 
 def _tools() -> Path:

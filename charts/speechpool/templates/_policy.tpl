@@ -234,7 +234,7 @@ variables.guaranteed && variables.cpuGuaranteed != '' && variables.memoryLimit !
 {{- end -}}
 
 {{- define "speechpool.policyMounts" -}}
-[dyn({{ include "speechpool.cel" (dict "name" "speechpool-socket" "mountPath" "/run/speechpool") }}), dyn({{ include "speechpool.cel" (dict "name" "speechpool-state" "mountPath" "/var/lib/speechpool") }}), dyn({{ include "speechpool.cel" (dict "name" "speechpool-operator" "mountPath" "/var/run/secrets/speechpool.dev" "readOnly" true) }})] + (variables.secret != '' ? [dyn({{ include "speechpool.cel" (dict "name" "speechpool-credentials" "mountPath" "/var/run/secrets/speechpool-credentials" "readOnly" true) }})] : [])
+[dyn({{ include "speechpool.cel" (dict "name" "speechpool-socket" "mountPath" "/run/speechpool") }}), dyn({{ include "speechpool.cel" (dict "name" "speechpool-no-token" "mountPath" "/var/run/secrets/kubernetes.io/serviceaccount" "readOnly" true) }}), dyn({{ include "speechpool.cel" (dict "name" "speechpool-state" "mountPath" "/var/lib/speechpool") }}), dyn({{ include "speechpool.cel" (dict "name" "speechpool-operator" "mountPath" "/var/run/secrets/speechpool.dev" "readOnly" true) }})] + (variables.secret != '' ? [dyn({{ include "speechpool.cel" (dict "name" "speechpool-credentials" "mountPath" "/var/run/secrets/speechpool-credentials" "readOnly" true) }})] : [])
 {{- end -}}
 
 {{- define "speechpool.policyVolumes" -}}
@@ -245,6 +245,13 @@ variables.guaranteed && variables.cpuGuaranteed != '' && variables.memoryLimit !
     emptyDir:
       medium: Memory
       sizeLimit: {{ $sidecar.socketVolumeSize | quote }}
+# over the application's own token, which is none of the sidecar's business
+- when: "true"
+  volume:
+    name: speechpool-no-token
+    emptyDir:
+      medium: Memory
+      sizeLimit: 4Ki
 - when: "true"
   volume:
     name: speechpool-state
