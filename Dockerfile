@@ -73,11 +73,13 @@ COPY --from=wheel /wheel /wheel
 RUN touch /before && /tools/bin/uv pip install --quiet --no-deps /wheel/*.whl && mkdir /product \
     && find /opt/speechpool -cnewer /before -type f -print0 | tar --create --null --files-from - | tar --extract --directory /product
 
+# USER is for who asks for a name: the number has none in /etc/passwd.
 FROM ${BASE} AS runtime
 LABEL org.opencontainers.image.vendor="SpeechPool"
 ENV PATH=/opt/speechpool/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    USER=speechpool
 WORKDIR /
 COPY --from=tools /rootfs/ /
 # by number: a cluster can only prove of a number that it is not root; any other works as well
