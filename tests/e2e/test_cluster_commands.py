@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,19 +11,12 @@ from typing import Any
 import pytest
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.speechpools import manifest
+from tests.e2e.operator_pods import machine_address, operator_pod
 from tests.integration.commands import speechpool
 
 from speechpool_operator.names import INJECT_LABEL, INJECTED_LABEL, SIDECAR_CONTAINER
 
-OPERATOR_LABELS = {"app.kubernetes.io/name": "speechpool", "app.kubernetes.io/component": "operator"}
 SPEC = {"selector": {"matchLabels": {"app": "voice"}}}
-
-
-def machine_address() -> str:
-    """An address of this machine that the API server's proxy may reach: it refuses loopback ones."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # nothing is sent
-        return str(probe.getsockname()[0])
 
 
 @contextlib.contextmanager
@@ -49,18 +41,6 @@ def telemetry(answer: dict[str, Any] | None) -> Iterator[tuple[str, int]]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def operator_pod(api: ApiServer, namespace: str, address: str, port: int) -> None:
-    """An operator's pod with an address, as a kubelet would report it."""
-    spec = {
-        "nodeName": "nowhere",
-        "containers": [{"name": "operator", "image": "i", "ports": [{"name": "telemetry", "containerPort": port}]}],
-    }
-    path = f"/api/v1/namespaces/{namespace}/pods"
-    api.post(path, {"metadata": {"name": "speechpool-operator-0", "labels": OPERATOR_LABELS}, "spec": spec})
-    status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
-    api.patch(f"{path}/speechpool-operator-0/status", {"status": status})
 
 
 def sidecar_pod(api: ApiServer, namespace: str, name: str, *, started: bool) -> None:
