@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo kube test e2e image check format bench soak docs clean
+.PHONY: help setup demo kube test e2e image chart check format bench soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ image: ## build the images TARGETS by docker, podman or buildah, whichever works
 	    $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(EXTRAS),--build-arg EXTRAS="$(EXTRAS)") \
 	    $(foreach name,PIP_INDEX_URL UV_DEFAULT_INDEX,$(if $($(name)),--build-arg $(name))) $(if $(CA),$(CA_SECRET)) $(IMAGE_FLAGS) . || exit 1; done
 
+chart: $(STAMP) ## lint the Helm chart and package it into build/
+	$(BIN)/python charts/make.py --check
+	@helm=$$($(BIN)/python -m tests.cluster.tools) && $$helm lint --strict --quiet charts/speechpool && $$helm package --destination build charts/speechpool
+
 check: $(STAMP) ## format, lint, types, import contracts, lock file
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -79,6 +83,7 @@ docs: $(STAMP) ## rewrite the settings tables and the CRD from the settings mode
 	$(BIN)/python -m speechpool.config.table --full --write docs/settings.md
 	$(BIN)/python -m speechpool.config.table --azure --write docs/azure.md
 	$(BIN)/python -m speechpool_operator.crd --write
+	$(BIN)/python charts/make.py
 
 format: $(STAMP) ## rewrite the files as `make check` wants them
 	$(BIN)/ruff format .

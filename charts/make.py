@@ -49,7 +49,7 @@ def _table() -> str:
     values = yaml.safe_load(text)
     lines = ["| value | default | meaning |", "| --- | --- | --- |"]
     for path, meaning in documented(text):
-        shown = json.dumps(_at(values, path), ensure_ascii=False).replace("|", "\\|")
+        shown = json.dumps(value_at(values, path), ensure_ascii=False).replace("|", "\\|")
         lines.append(f"| `{path}` | `{shown}` | {meaning.replace('|', chr(92) + '|')} |")
     return "\n".join(lines)
 
@@ -72,7 +72,8 @@ def documented(text: str) -> Iterator[tuple[str, str]]:
             comment = []
 
 
-def _at(values: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 -- a value may be of any type
+def value_at(values: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 -- a value may be of any type
+    """The value at a path of names, joined by dots."""
     found: Any = values
     for key in path.split("."):
         found = found[key]
