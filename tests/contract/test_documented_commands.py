@@ -17,9 +17,9 @@ import pytest
 from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, environment
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = ("azure-emulator.md", "operations.md", "operator.md", "security.md")
+ELSEWHERE = ("azure-emulator.md", "injection.md", "operations.md", "operator.md", "security.md")
 """The emulator's commands are run by test_documented_emulator.py, a cluster's by tests/e2e/test_docs_cluster.py and
-tests/e2e/test_operator_docs.py."""
+tests/e2e/test_operator_docs.py, tests/e2e/test_injection_docs.py."""
 
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")),

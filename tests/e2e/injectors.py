@@ -35,12 +35,13 @@ class Installed:
     Args:
         api: The API server.
         directory: For files.
+        namespace: A new one; None for one of a name of its own.
     """
 
-    def __init__(self, api: ApiServer, directory: Path) -> None:
+    def __init__(self, api: ApiServer, directory: Path, namespace: str | None = None) -> None:
         self.api = api
         self.directory = directory
-        self.namespace = api.namespace()
+        self.namespace = api.namespace(namespace)
         self.webhook = f"speechpool-injector-{self.namespace}"
         self.secret = f"/api/v1/namespaces/{self.namespace}/secrets/speechpool-certificates"
         self.port = _free_port()
@@ -210,9 +211,9 @@ def eventually(holds: Any, story: Any = lambda: "it did not come to pass") -> No
 
 
 @contextlib.contextmanager
-def installed(api: ApiServer, directory: Path) -> Iterator[Installed]:
+def installed(api: ApiServer, directory: Path, namespace: str | None = None) -> Iterator[Installed]:
     """An installation, whose webhook is gone afterwards."""
-    made = Installed(api, directory)
+    made = Installed(api, directory, namespace)
     try:
         yield made
     finally:
