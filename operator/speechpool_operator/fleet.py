@@ -233,6 +233,11 @@ class Fleet:
         self.changed_pods = dict.fromkeys(self.members)
         self.changed_pools = dict.fromkeys(self.entries)
 
+    def excuse(self) -> None:
+        """Blame nobody for the time until now: this process stood still, and heard nobody."""
+        for patience in (self.silence, self.absence):
+            patience.begin_anew(self.clock())
+
     def _note_known(self) -> None:
         if self.known_at is None and self.pools_known and self.pods_known:
             self.known_at = self.clock()

@@ -43,8 +43,8 @@ MAX_BACKOFF_SECONDS = 2.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Largest answer that is read: a page of 500 objects of a megabyte each would never be sent, 64 MiB are a page's."""
 
-CONNECTIONS = 48
-"""Most connections at once, watches included; a guess above the identity checks that run beside each other."""
+CONNECTIONS = 96
+"""Most connections at once: above all that is asked beside each other, so that a Lease's renewal waits for nobody."""
 
 
 class KubeError(SpeechPoolError):

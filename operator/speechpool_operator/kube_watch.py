@@ -27,7 +27,7 @@ INACTIVITY_SECONDS = 70.0
 """Longest silence of a watch: the API server sends a bookmark every minute. kopf's number too."""
 
 FIRST_BACKOFF_SECONDS = 0.5
-MAX_BACKOFF_SECONDS = 30.0
+MAX_BACKOFF_SECONDS = 5.0  # there is one operator, not a herd, and until then it hears of no change
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """Largest event: the API server takes no object of more than about 3 MB."""
 

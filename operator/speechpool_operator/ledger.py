@@ -7,6 +7,7 @@ hears nothing. Until kopf is started anew such an object is asked for by itself,
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,13 @@ __all__ = ["LAG_SECONDS", "Ledger", "Line", "read_line"]
 logger = logging.getLogger(__name__)
 
 LAG_SECONDS: Final = 10.0
-"""So long after the ledger kopf may tell of a version: a thousand times what it takes, and a loaded machine's start."""
+"""So long kopf may tell of nothing while it owes something: a thousand times what it takes, and a slow start."""
 
 FETCH_AFTER_SECONDS: Final = 2.0
 """After so long an object is asked for without kopf."""
 
 FETCHES_AT_ONCE: Final = 8
+FETCHES_A_ROUND: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,19 @@ class Ledger:
         self._told: dict[Key, tuple[str, int]] = {}
         self._late: dict[Key, _Late] = {}
         self._newest = 0
+        self._heard_at = float("-inf")
         self.watch: Watch[Line | None] = Watch(client, pool_path(namespace), read=read_line, sink=self)
         self.listed_event = asyncio.Event()
         """Set when the first list is there."""
 
     @property
     def lag_seconds(self) -> float:
-        """How long kopf has not told of what the ledger has; 0 where it has told of everything."""
+        """How long kopf has told of nothing while there was something to tell; 0 where it has told of everything.
+
+        While it lists thousands of objects it is late with most of them, and not silent.
+        """
         oldest = next(iter(self._late.values()), None)
-        return asyncio.get_running_loop().time() - oldest.since if oldest else 0.0
+        return asyncio.get_running_loop().time() - max(oldest.since, self._heard_at) if oldest else 0.0
 
     async def run(self) -> NoReturn:
         """Watch until cancelled."""
@@ -116,6 +122,7 @@ class Ledger:
 
     def kopf_has(self, pool: SpeechPool) -> None:
         """Note an object as kopf tells of it."""
+        self._heard_at = asyncio.get_running_loop().time()
         self._told[pool.key] = pool.uid, pool.version
         self._settle(pool.key)
         self._put(pool)
@@ -216,9 +223,10 @@ class Ledger:
                     group.create_task(self._fetch(late, room))
 
     def _due(self) -> list[_Late]:
-        now = asyncio.get_running_loop().time()
-        late = [one for one in self._late.values() if not one.is_fetched]
-        return [one for one in late if now - one.since >= FETCH_AFTER_SECONDS]
+        patience = FETCH_AFTER_SECONDS if self.lag_seconds >= FETCH_AFTER_SECONDS else LAG_SECONDS
+        latest = asyncio.get_running_loop().time() - patience
+        due = (one for one in self._late.values() if one.since <= latest and not one.is_fetched)
+        return list(itertools.islice(due, FETCHES_A_ROUND))
 
     async def _fetch(self, late: _Late, room: asyncio.Semaphore) -> None:
         async with room:

@@ -26,6 +26,11 @@ class Patience:
         """Wait no longer."""
         self._since.pop(uid, None)
 
+    def begin_anew(self, now: float) -> None:
+        """Begin every span anew: nobody could be heard of meanwhile."""
+        for uid in self._since:
+            self._since[uid] = now
+
     @property
     def due_at(self) -> float | None:
         """When the next span ends."""

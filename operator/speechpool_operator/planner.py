@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS: Final = 0.1
 MAX_BACKOFF_SECONDS: Final = 10.0
 
+STANDSTILL_SECONDS: Final = 2.0
+"""A timer that is so late tells that this process did not run: frozen, or without a processor."""
+
 
 class Planner:
     """Plans, and hands on what is to be done; none of it waits.
@@ -69,6 +72,13 @@ class Planner:
             self._is_called = True
             asyncio.get_running_loop().call_soon(self._turn)
 
+    def _due(self, due_at: float) -> None:
+        late = self._fleet.clock() - due_at
+        if late > STANDSTILL_SECONDS:
+            logger.warning("process stood still", extra={"seconds": round(late, 1)})
+            self._fleet.excuse()
+        self._turn()
+
     def _turn(self) -> None:
         self._is_called = False
         if not self._is_on:
@@ -104,7 +114,7 @@ class Planner:
             self._timer.cancel()
         self._timer = None
         if due_at is not None:
-            self._timer = asyncio.get_running_loop().call_at(due_at, self._turn)
+            self._timer = asyncio.get_running_loop().call_at(due_at, self._due, due_at)
 
 
 class Streams:

@@ -68,7 +68,8 @@ class Serving:
         stopping = asyncio.create_task(wait_for_stop())
         try:
             certificates = self._certificates = await _unless(stopping, self._certificate())
-            if certificates and await _unless(stopping, self._until_leading()):
+            leads = await _unless(stopping, self._until_leading())
+            if certificates and leads:
                 begin()
                 await self._serve(certificates, stopping)
         finally:

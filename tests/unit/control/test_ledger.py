@@ -116,7 +116,7 @@ async def test_a_namesake_takes_the_place():
     assert [entry.pool.uid for entry in world.fleet.entries.values()] == ["2"]
 
 
-async def test_kopf_is_behind_from_the_oldest_that_it_has_not_told_of():
+async def test_kopf_is_silent_from_the_first_that_it_owes_and_the_last_that_it_told_of():
     world = World()
     world.ledger.listed([])
     a_line, a_pool = pair("a")
@@ -127,12 +127,24 @@ async def test_kopf_is_behind_from_the_oldest_that_it_has_not_told_of():
     await asyncio.sleep(4)
     assert world.ledger.lag_seconds == 7
     world.ledger.kopf_has(a_pool)
-    assert world.ledger.lag_seconds == 4
+    await asyncio.sleep(2)
+    assert world.ledger.lag_seconds == 2
     world.ledger.forgive()
     assert world.ledger.lag_seconds == 0
     await asyncio.sleep(1)
     assert world.ledger.lag_seconds == 1
     world.ledger.kopf_has(b_pool)
+    assert world.ledger.lag_seconds == 0
+
+
+async def test_kopf_is_not_silent_while_it_lists_thousands():
+    world = World()
+    pairs = [pair(f"pool-{n}") for n in range(50)]
+    world.ledger.listed([one for one, _ in pairs])
+    for _, pool in pairs:
+        await asyncio.sleep(1)
+        assert world.ledger.lag_seconds <= 1
+        world.ledger.kopf_has(pool)
     assert world.ledger.lag_seconds == 0
 
 

@@ -109,6 +109,17 @@ async def test_time_alone_makes_plans_too():
     assert stale["status"] == "True"
 
 
+async def test_an_operator_that_stood_still_blames_no_sidecar_for_it(monkeypatch):
+    control = await Control().start()
+    control.streams.said(POD.uid, control.cell, applied(sent(control.cell)))
+    await asyncio.sleep(5)
+    loop = asyncio.get_running_loop()
+    due = control.planner._timer.when()
+    monkeypatch.setattr(control.fleet, "clock", lambda: loop.time() + 300)
+    control.planner._due(due)
+    assert not control.fleet.members[POD.uid].late
+
+
 async def test_nothing_is_planned_before_it_starts_and_after_it_stops():
     control = Control()
     control.connect(POD)
