@@ -94,7 +94,7 @@ class Server:
 def certificates() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         directory, authority = Path(name), trustme.CA()
-        made = authority.issue_cert("bench.test")
+        made = authority.issue_cert("localhost")
         authority.cert_pem.write_to_path(str(directory / "ca.crt"))
         made.private_key_pem.write_to_path(str(directory / "tls.key"))
         (directory / "tls.crt").write_bytes(b"".join(each.bytes() for each in made.cert_chain_pems))

@@ -55,18 +55,32 @@ def revision_of(text: str) -> Revision | None:
     return message.revision if isinstance(message, NewSettings) else None
 
 
-async def sidecar(session: aiohttp.ClientSession, url: str, number: int, room: asyncio.Semaphore) -> None:
+def token_of(directory: Path, number: int) -> str:
+    """The token of a pod where there are pods, else a name."""
+    file = directory / "tokens" / str(number)
+    return file.read_text() if file.exists() else f"pod-{number}"
+
+
+async def sidecar(session: aiohttp.ClientSession, url: str, number: int, token: str, room: asyncio.Semaphore) -> None:
     answers = Answers(number)
     async with room:
-        stream = await session.ws_connect(
-            url,
-            headers={"authorization": f"Bearer pod-{number}"},
-            protocols=(SUBPROTOCOL,),
-            server_hostname="bench.test",
-        )
+        stream = await dialled(session, url, token)
         await stream.send_str(HELLO)
     async for message in stream:
         await stream.send_str(answers.to(message.data))
+
+
+async def dialled(session: aiohttp.ClientSession, url: str, token: str) -> aiohttp.ClientWebSocketResponse:
+    while True:  # on a machine that is loaded a connection may wait for too long
+        try:
+            return await session.ws_connect(
+                url,
+                headers={"authorization": f"Bearer {token}"},
+                protocols=(SUBPROTOCOL,),
+                server_hostname="localhost",
+            )
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            await asyncio.sleep(1.0)
 
 
 async def main(directory: Path, port: str, count: int) -> None:
@@ -75,7 +89,7 @@ async def main(directory: Path, port: str, count: int) -> None:
     room = asyncio.Semaphore(DIALS_AT_ONCE)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0)) as session:
         url = f"https://127.0.0.1:{port}{PATH}"
-        await asyncio.gather(*(sidecar(session, url, number, room) for number in range(count)))
+        await asyncio.gather(*(sidecar(session, url, n, token_of(directory, n), room) for n in range(count)))
 
 
 if __name__ == "__main__":
