@@ -1,19 +1,20 @@
-"""Every object of a list, a page after the other."""
+"""Every object of a collection, a page after the other."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from speechpool_operator.kube import KubeClient
 
-__all__ = ["all_of"]
+__all__ = ["all_of", "pages"]
 
 _PAGE_OBJECTS = "500"
 """In one page, as kubectl's."""
 
 
-async def all_of(
+async def pages(
     client: KubeClient, path: str, *, accept: str = "application/json", **params: str
-) -> list[dict[str, Any]]:
-    """Every object of a collection.
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """The objects of a collection, at most 500 at a time.
 
     Args:
         client: The API client.
@@ -25,12 +26,18 @@ async def all_of(
         KubeError: The API server refused it.
         KubeUnavailable: It did not answer in time.
     """
-    items: list[dict[str, Any]] = []
-    token = ""
+    more: dict[str, str] = {}
     while True:
-        more = {"continue": token} if token else {}
         page = await client.get(path, accept=accept, limit=_PAGE_OBJECTS, **params, **more)
-        items.extend(page.get("items") or ())
-        token = page["metadata"].get("continue") or ""
+        yield page.get("items") or []
+        token = page["metadata"].get("continue")
         if not token:
-            return items
+            return
+        more = {"continue": token}
+
+
+async def all_of(
+    client: KubeClient, path: str, *, accept: str = "application/json", **params: str
+) -> list[dict[str, Any]]:
+    """The objects of a collection, all at once; arguments and errors are those of `pages`."""
+    return [one async for page in pages(client, path, accept=accept, **params) for one in page]

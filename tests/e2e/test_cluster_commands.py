@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.apiserver import ApiServer
+from tests.cluster.apiserver import PATIENCE_SECONDS, ApiServer
 from tests.cluster.speechpools import manifest
 from tests.e2e.operator_pods import machine_address, operator_pod
-from tests.integration.commands import speechpool
+from tests.integration.commands import command, speechpool
 
 from speechpool_operator.names import INJECT_LABEL, INJECTED_LABEL, SIDECAR_CONTAINER
 
@@ -167,6 +169,36 @@ class TestStatusOfTheCluster:
 
         assert (code, shown) == (1, "")
         assert 'cannot list resource "pods"' in complaint
+
+    def test_it_is_shown_again_and_again(self, pools_api: ApiServer, calls: str) -> None:
+        with telemetry(answer(calls, "voice-0")) as (address, port):
+            operator_pod(pools_api, calls, address, port)
+            words = ("status", "--cluster", "--json", "--watch", "0.1", "-n", calls, "--operator-namespace", calls)
+            process = subprocess.Popen(
+                command(*words, "--kubeconfig", str(pools_api.kubeconfig())), stdout=subprocess.PIPE, text=True
+            )
+            try:
+                assert process.stdout
+                lines = [json.loads(process.stdout.readline()) for _ in range(3)]
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=PATIENCE_SECONDS)
+
+        assert [len(one["sidecars"]) for one in lines] == [1, 1, 1]
+        assert process.returncode == 130
+
+    def test_a_kubeconfig_whose_token_a_program_gives(self, pools_api: ApiServer, calls: str, tmp_path: Path) -> None:
+        with_token = json.loads(user(pools_api, calls, MAY_LOOK).read_text())
+        credential = {"kind": "ExecCredential", "status": {"token": with_token["users"][0]["user"]["token"]}}
+        (tmp_path / "credential").write_text(json.dumps(credential))
+        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "cat", "args": [f"{tmp_path}/credential"]}
+        with_token["users"][0]["user"] = {"exec": plugin}
+        (tmp_path / "config").write_text(json.dumps(with_token))
+
+        code, shown, complaint = run(tmp_path / "config", "status", "--cluster", "-n", calls)
+
+        assert (code, complaint) == (0, "")
+        assert shown.endswith("no sidecars\n")
 
     def test_a_namespace_without_cluster_is_a_mistake(self, tmp_path: Path) -> None:
         code, _, complaint = run(tmp_path / "none", "status", "-n", "calls")

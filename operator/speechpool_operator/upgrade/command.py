@@ -11,7 +11,7 @@ from speechpool_operator.kube import KubeClient
 from speechpool_operator.kube_access import Access, access
 from speechpool_operator.logs import configure_logging
 from speechpool_operator.signals import Signals
-from speechpool_operator.upgrade.settings import PREFIX, SETTINGS, UpgraderSettings, read_settings
+from speechpool_operator.upgrade.settings import PREFIX, SETTINGS, UpgraderSettings, read_settings, unknown_variables
 from speechpool_operator.upgrade.telemetry import telemetry
 from speechpool_operator.upgrade.upgrader import Upgrader
 
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     """
     settings = read_settings()
     configure_logging(settings.log_level, settings.log_format)
+    for name in unknown_variables():
+        logger.warning("variable is no setting", extra={"variable": name})
     return asyncio.run(_run(settings, access(args.kubeconfig)))
 
 

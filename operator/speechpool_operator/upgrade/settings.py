@@ -11,7 +11,7 @@ from speechpool.settings.kinds import Choice, Integer, Kind, Number, Refused, Te
 from speechpool.settings.places import HostPort
 from speechpool_operator.upgrade.planner import Limits
 
-__all__ = ["PREFIX", "SETTINGS", "UpgraderSettings", "read_settings"]
+__all__ = ["PREFIX", "SETTINGS", "UpgraderSettings", "read_settings", "unknown_variables"]
 
 PREFIX: Final = "SPEECHPOOL_UPGRADER_"
 
@@ -23,7 +23,6 @@ _FORMATS = Choice(("auto", "json", "text"), str)
 SETTINGS: Final[dict[str, tuple[Kind[Any], str, str]]] = {
     "IMAGE": (_IMAGE, "", "image that every sidecar is to have, as the injector's; required"),
     "OPERATOR": (HostPort(remote=True), "speechpool-operator:8080", "host:port of the operator's telemetry"),
-    "NAMESPACE": (_NAME, "", "its own namespace; the pod's by default"),
     "WATCH_NAMESPACE": (_NAME, "", "the only namespace whose pods are upgraded; all by default"),
     "TELEMETRY_ADDRESS": (
         HostPort(),
@@ -49,7 +48,6 @@ class UpgraderSettings:
 
     image: str
     operator: Address
-    namespace: str
     watch_namespace: str
     telemetry_address: Address | None
     limits: Limits
@@ -80,5 +78,17 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> UpgraderSettin
     if problems:
         raise SettingsError("\n".join(problems), problems=tuple(problems))
     limits = Limits(per_minute=values["PER_MINUTE"], at_once=values["AT_ONCE"], back_seconds=values["BACK_SECONDS"])
-    names = ("IMAGE", "OPERATOR", "NAMESPACE", "WATCH_NAMESPACE", "TELEMETRY_ADDRESS", "LOG_LEVEL", "LOG_FORMAT")
+    names = ("IMAGE", "OPERATOR", "WATCH_NAMESPACE", "TELEMETRY_ADDRESS", "LOG_LEVEL", "LOG_FORMAT")
     return UpgraderSettings(limits=limits, **{name.lower(): values[name] for name in names})
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables that look like ours and are none: a slip of the pen, which the log tells of."""
+    known = {PREFIX + name for name in SETTINGS}
+    return [name for name in environment if name.startswith(PREFIX) and name not in known and not _is_others(name)]
+
+
+def _is_others(name: str) -> bool:
+    # Kubernetes sets ..._SERVICE_HOST and ..._PORT_... beside a Service of that name, the chart two for every program
+    rest = name.removeprefix(PREFIX)
+    return rest.startswith(("SERVICE_", "PORT")) or rest in ("NAMESPACE", "POD_NAME")

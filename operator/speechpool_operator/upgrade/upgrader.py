@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 import aiohttp
 
 from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
-from speechpool_operator.kube_list import all_of
+from speechpool_operator.kube_list import pages
 from speechpool_operator.names import ENABLED, INJECTED_LABEL
 from speechpool_operator.sidecars import Overview, read_overview
 from speechpool_operator.upgrade.measures import Measures
@@ -105,8 +105,10 @@ class Upgrader:
         namespace = self._settings.watch_namespace
         path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
         selector = f"{INJECTED_LABEL}={ENABLED}"
-        found = await all_of(self._client, path, labelSelector=selector, fieldSelector=LIVING)
-        return [pod for pod in map(read_sidecar_pod, found) if pod]
+        found: list[SidecarPod] = []
+        async for page in pages(self._client, path, labelSelector=selector, fieldSelector=LIVING):
+            found += [pod for pod in map(read_sidecar_pod, page) if pod]  # whole pods are large: never all of them
+        return found
 
     async def _overview(self) -> Overview:
         url = f"http://{self._settings.operator}/sidecars"

@@ -5,7 +5,7 @@ import pytest
 from speechpool.errors import SettingsError
 from speechpool.settings import Address
 from speechpool_operator.upgrade.planner import Limits
-from speechpool_operator.upgrade.settings import read_settings
+from speechpool_operator.upgrade.settings import read_settings, unknown_variables
 
 IMAGE = {"SPEECHPOOL_UPGRADER_IMAGE": "registry.example:5000/speechpool/sidecar:1@sha256:00ff"}
 
@@ -62,3 +62,10 @@ def test_all_that_is_wrong_is_told() -> None:
         read_settings({"SPEECHPOOL_UPGRADER_AT_ONCE": "x", "SPEECHPOOL_UPGRADER_PER_MINUTE": "y"})
 
     assert len(refused.value.problems) == 3
+
+
+def test_a_slip_of_the_pen_is_found_and_what_kubernetes_sets_is_none() -> None:
+    names = ("IMAGE", "PERMINUTE", "SERVICE_HOST", "PORT_8080_TCP", "PORT", "NAMESPACE", "POD_NAME")
+    environment = {f"SPEECHPOOL_UPGRADER_{name}": "" for name in names} | {"PATH": ""}
+
+    assert unknown_variables(environment) == ["SPEECHPOOL_UPGRADER_PERMINUTE"]
