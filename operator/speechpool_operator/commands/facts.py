@@ -1,7 +1,7 @@
 """What `speechpool check` looks at: asked of the API server all at once, each apart from the others' failures."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from speechpool_operator.kube_list import all_of
 from speechpool_operator.names import DISABLED, ENABLED, GROUP, INJECT_LABEL, INJECTED_LABEL, NAMESPACE_ENABLED
 from speechpool_operator.sidecars import Overview
 
-__all__ = ["Facts", "Found", "Json", "Known", "Unknown", "gather", "trial_pod"]
+__all__ = ["Facts", "Found", "Json", "Known", "Unknown", "gather", "trial_namespace", "trial_pod"]
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -93,9 +93,14 @@ async def gather(client: KubeClient, namespace: str | None, operator_namespace: 
     version = await _found(client.get("/version"))
     if isinstance(version, Unknown):
         return _nothing(client.access.server, version)
+    return await _everything(client, version, namespace, operator_namespace)
+
+
+async def _everything(
+    client: KubeClient, version: Found[Json], namespace: str | None, operator_namespace: str | None
+) -> Facts:
     within = f"namespaces/{namespace}/" if namespace else ""
     installed = f"namespaces/{operator_namespace}/" if operator_namespace else ""
-    tried = client.create(f"/api/v1/namespaces/{namespace or client.access.namespace}/pods?dryRun=All", trial_pod())
     webhooks_path, pools_path = f"{_ADMISSION}/v1/mutatingwebhookconfigurations", f"/apis/{GROUP}/{VERSION}/{within}"
     async with asyncio.TaskGroup() as group:
         start = group.create_task
@@ -108,7 +113,8 @@ async def gather(client: KubeClient, namespace: str | None, operator_namespace: 
         namespaces = start(_found(_labelled(client, namespace)))
         bare = start(_found(_bare(client, namespace)))
         pools = start(_found(_or_none(all_of(client, pools_path + PLURAL), [])))
-        trial = start(_found(tried))
+    tried_in = namespace or trial_namespace(client.access.namespace, webhooks.result(), namespaces.result())
+    trial = await _found(client.create(f"/api/v1/namespaces/{tried_in}/pods?dryRun=All", trial_pod()))
     return Facts(
         server=client.access.server,
         version=version,
@@ -121,8 +127,33 @@ async def gather(client: KubeClient, namespace: str | None, operator_namespace: 
         namespaces=namespaces.result(),
         bare=bare.result(),
         pools=pools.result(),
-        trial=trial.result(),
+        trial=trial,
     )
+
+
+def trial_namespace(own: str, webhooks: Found[Sequence[Json]], labelled: Found[Sequence[Json]]) -> str:
+    """Where the injection is tried: in the user's own namespace, or where sidecars are asked for if it is not served.
+
+    Args:
+        own: The kubeconfig's namespace.
+        webhooks: Their configurations, which may be for some namespaces only, or for all but some.
+        labelled: Namespaces whose label asks for sidecars.
+    """
+    rules = [rule for one in (webhooks.value if isinstance(webhooks, Known) else ()) for rule in _name_rules(one)]
+    only = {name for rule in rules if rule.get("operator") == "In" for name in rule.get("values") or ()}
+    never = {name for rule in rules if rule.get("operator") == "NotIn" for name in rule.get("values") or ()}
+    asking = [one["metadata"]["name"] for one in (labelled.value if isinstance(labelled, Known) else ())]
+    served = [
+        name for name in (own, *sorted(asking), *sorted(only)) if name not in never and (not only or name in only)
+    ]
+    return served[0] if served else own
+
+
+def _name_rules(configuration: Json) -> Iterator[Json]:
+    for one in configuration.get("webhooks") or ():
+        for rule in (one.get("namespaceSelector") or {}).get("matchExpressions") or ():
+            if rule.get("key") == "kubernetes.io/metadata.name":
+                yield rule
 
 
 def trial_pod() -> dict[str, Any]:

@@ -6,7 +6,6 @@ it and nothing is imported but the command that was asked for.
 
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Final, Protocol
 
@@ -76,4 +75,6 @@ def load_part(name: str, written: str) -> ModuleType:
 
 
 def _found() -> Mapping[str, FurtherCommand]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 # 10 ms that only who looks for commands shall wait
+
     return {entry.name: entry.load() for entry in sorted(entry_points(group=GROUP))}

@@ -8,7 +8,7 @@ import pytest
 import trustme
 from cryptography import x509
 
-from speechpool_operator.commands.facts import Facts, Known, Unknown, trial_pod
+from speechpool_operator.commands.facts import Facts, Known, Unknown, trial_namespace, trial_pod
 from speechpool_operator.commands.judging import judge
 from speechpool_operator.commands.verdicts import Verdict, failed, passed, report, skipped, warned
 from speechpool_operator.crd import custom_resource_definition
@@ -241,6 +241,31 @@ class TestInjection:
         assert verdict is Verdict.WARNED
         assert "calls/old-0 (HostNetwork), calls/old-1" in text
         assert "and 2 more" in text
+
+
+class TestWhereTheInjectionIsTried:
+    @pytest.mark.parametrize(
+        ("own", "only", "never", "labelled", "expected"),
+        [
+            ("default", [], [], [], "default"),
+            ("default", [], ["kube-system"], ["calls"], "default"),
+            ("kube-system", [], ["kube-system"], ["calls"], "calls"),
+            ("kube-system", [], ["kube-system"], [], "kube-system"),
+            ("default", ["team-a"], ["kube-system"], [], "team-a"),
+            ("team-b", ["team-a", "team-b"], [], [], "team-b"),
+        ],
+    )
+    def test_it_is_one_that_is_served(self, own, only, never, labelled, expected) -> None:
+        found = (("In", only), ("NotIn", never))
+        rules = [{"key": "kubernetes.io/metadata.name", "operator": word, "values": names} for word, names in found]
+        selector = {"matchExpressions": [rule for rule in rules if rule["values"]]}
+        webhooks = [{"webhooks": [{"namespaceSelector": selector}, {}]}]
+        namespaces = [{"metadata": {"name": name}} for name in labelled]
+
+        assert trial_namespace(own, Known(webhooks), Known(namespaces)) == expected
+
+    def test_where_nothing_may_be_looked_at_it_is_the_users_own(self) -> None:
+        assert trial_namespace("calls", DENIED, DENIED) == "calls"
 
 
 class TestSidecars:
