@@ -275,6 +275,12 @@ class TestListeners:
             sidecar.stop()
             assert token not in sidecar.stderr_text
 
+    def test_every_address_means_those_of_both_families(self, tmp_path: Path) -> None:
+        hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
+        with running_sidecar(tmp_path, "--telemetry-address", "[::]:0", config=ONE_VOICE) as sidecar:
+            port = sidecar.listening("telemetryAddress").rpartition(":")[2]
+            assert all("ok" in fetch(f"http://{host}:{port}/healthz") for host in hosts)
+
     def test_an_address_in_use_is_exit_code_2(self, tmp_path: Path) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))

@@ -48,7 +48,8 @@ class InjectorConfig:
         guaranteed_cpu: Request and limit in a pod whose QoS class is Guaranteed.
         memory_request: Empty for none.
         memory_limit: Empty for none.
-        telemetry_host: Address at which probes and metrics are answered.
+        telemetry_host: Address at which probes and metrics are answered; `::` is every one of both families, for the
+            kubelet asks at the pod's own.
         telemetry_port: The first port that is tried.
         run_as_user: The sidecar's uid; None where the namespace decides it (OpenShift).
         token_expiration_seconds: Life of the token that the operator is shown.
@@ -77,7 +78,7 @@ class InjectorConfig:
     guaranteed_cpu: str = "500m"
     memory_request: str = "128Mi"
     memory_limit: str = "512Mi"
-    telemetry_host: str = "0.0.0.0"  # noqa: S104 -- the kubelet reaches a pod by the pod's address
+    telemetry_host: str = "::"
     telemetry_port: int = 15790
     run_as_user: int | None = 65532
     token_expiration_seconds: int = 3600

@@ -79,7 +79,7 @@ class Listeners:
     async def _open_tcp(self, runners: list[web.AppRunner], app: web.Application, name: str, at: Address) -> None:
         runner = await self._set_up(runners, app)
         try:
-            await web.TCPSite(runner, at.host, at.port, backlog=BACKLOG).start()
+            await _site(runner, at).start()
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise SettingsError(f"{name}: cannot listen at {at}: {reason}. Name another address.") from error
@@ -91,3 +91,19 @@ class Listeners:
         runners.append(runner)
         await runner.setup()
         return runner
+
+
+def _site(runner: web.AppRunner, at: Address) -> web.BaseSite:
+    if at.host != "::":
+        return web.TCPSite(runner, at.host, at.port, backlog=BACKLOG)
+    return web.SockSite(runner, _everywhere(at.port), backlog=BACKLOG)
+
+
+def _everywhere(port: int) -> socket.socket:
+    """A socket for every address of both families, or of the one that there is: asyncio's would leave out IPv4."""
+    if socket.has_dualstack_ipv6():
+        made = socket.create_server(("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+    else:
+        made = socket.create_server(("", port), backlog=BACKLOG)
+    made.setblocking(False)
+    return made

@@ -97,7 +97,7 @@ class Settings(EngineSettings):
         kind=HostPort(),
         default=None,
         effect=Effect.RESTART,
-        doc="Address of the probes and of /metrics.",
+        doc="Address of the probes and of /metrics; [::] is every address of both families.",
     )
     config_file: str | None = knob(
         key="configFile",

@@ -133,7 +133,7 @@ def test_metrics_are_found_by_the_port_s_name_and_two_ports_never_collide() -> N
     own = {"name": "app", "ports": [{"containerPort": 15790}, {"containerPort": 15791}]}
     made = sidecar(injected(pod(containers=[own])))
     assert made["ports"] == [{"name": "speechpool", "containerPort": 15792, "protocol": "TCP"}]
-    assert env(made)["SPEECHPOOL_TELEMETRY_ADDRESS"] == "0.0.0.0:15792"
+    assert env(made)["SPEECHPOOL_TELEMETRY_ADDRESS"] == "[::]:15792"
     assert made["startupProbe"]["httpGet"]["port"] == made["livenessProbe"]["httpGet"]["port"] == 15792
 
 
@@ -147,11 +147,9 @@ def test_in_the_node_s_network_no_port_is_taken() -> None:
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 90
 
 
-def test_telemetry_over_ipv6() -> None:
-    assert (
-        env(sidecar(injected(pod(), replace(CONFIG, telemetry_host="::"))))["SPEECHPOOL_TELEMETRY_ADDRESS"]
-        == "[::]:15790"
-    )
+def test_a_platform_without_ipv6_may_say_so() -> None:
+    made = sidecar(injected(pod(), replace(CONFIG, telemetry_host="0.0.0.0")))
+    assert env(made)["SPEECHPOOL_TELEMETRY_ADDRESS"] == "0.0.0.0:15790"
 
 
 @pytest.mark.parametrize(
