@@ -69,4 +69,5 @@ class TestWhatItCosts:
         done = without((), *words, then=f"import json; print(); {loaded}")
 
         modules = json.loads(done.stdout.splitlines()[-1])
+        assert words[0] != "status" or "importlib.metadata" not in modules
         assert not [one for one in modules if one.startswith("speechpool_operator")]

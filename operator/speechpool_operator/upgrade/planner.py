@@ -98,6 +98,7 @@ class Planner:
         self._settled: set[str] = set()
         self._refusals: Counter[str] = Counter()
         self._next_at = float("-inf")
+        self._has_looked = False
 
     @property
     def is_proven(self) -> bool:
@@ -151,9 +152,14 @@ class Planner:
                 if pending:
                     del self._pending[pod.uid]
                     back.append((pod, now - pending.since))
-            elif not pending and pod.restarts:  # upgraded before this program was started, or as good as that
+            elif not pending and self._may_be_ours(pod):
                 self._pending[pod.uid] = _Pending(now, pod.owner)
+        self._has_looked = True
         return tuple(back)
+
+    def _may_be_ours(self, pod: SidecarPod) -> bool:
+        """Whether it may have been upgraded before this program was started, or by a request without an answer."""
+        return pod.restarts > 0 and (not self._has_looked or pod.uid in self._refusals)
 
     def _is_overdue(self, pod: SidecarPod, now: float) -> bool:
         pending = self._pending.get(pod.uid)

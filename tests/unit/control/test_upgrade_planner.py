@@ -345,6 +345,31 @@ class TestARestartOfTheUpgrader:
         assert world.order == ["a"]
         assert not world.planner.stopped
 
+    def test_nor_is_a_later_one_that_crashed_by_itself(self) -> None:
+        world = World()
+        world.add("a", sessions=1)
+        world.look()
+        world.add("other", image=NEW)
+        world.change("other", restarts=3)
+        world.say("other", ready=False)
+        world.run(300)
+        world.say("a", sessions=0)
+        world.run(10)
+
+        assert world.order == ["a"]
+        assert not world.planner.stopped
+
+    def test_a_change_whose_answer_was_lost_can_fail_too(self) -> None:
+        world = World()
+        world.add("a")
+        world.add("b", sessions=1)
+        (pod,) = world.look().upgrade
+        world.planner.refused(pod)  # no answer came; the image was changed all the same
+        world.never.add("a")
+        world.run(60)
+
+        assert "calls/a" in world.planner.stopped
+
 
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_no_session_is_cut_and_no_owner_loses_two(seed: int) -> None:
