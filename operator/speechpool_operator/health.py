@@ -1,7 +1,9 @@
 """The telemetry listener: plain HTTP for the kubelet, Prometheus, and people who want to know what is wrong."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,6 +17,14 @@ __all__ = ["SILENT_SECONDS", "Health", "Watched", "telemetry"]
 
 SILENT_SECONDS: Final = INACTIVITY_SECONDS + 20
 """A watch older than this is silent: by then it was begun anew, and that did not help."""
+
+
+SIDECARS_AT_ONCE: Final = 64
+"""Told of between two turns of the loop: about a millisecond's work."""
+
+
+ANSWER_SECONDS: Final = 30.0
+"""Bound of that answer, for one who does not read it."""
 
 
 class Watched(Protocol):
@@ -76,7 +86,7 @@ async def telemetry(
     health: Health,
     *,
     metrics: Callable[[], tuple[bytes, str]],
-    sidecars: Callable[[], Mapping[str, Any]],
+    sidecars: Callable[[], Iterator[str]],
 ) -> AsyncIterator[str]:
     """Answer while the context is open; gives the address that is listened at.
 
@@ -84,7 +94,7 @@ async def telemetry(
         address: Where; port 0 for a free one.
         health: What the probes tell.
         metrics: Gives the metrics' text and its content type.
-        sidecars: Gives what is known of every sidecar, of JSON types.
+        sidecars: Gives what is known of every sidecar, as pieces of JSON.
 
     Raises:
         OSError: It cannot be bound.
@@ -94,8 +104,15 @@ async def telemetry(
         body, content_type = metrics()
         return web.Response(body=body, headers={"content-type": content_type})
 
-    async def answer_sidecars(_: web.Request) -> web.Response:
-        return web.json_response(sidecars())
+    async def answer_sidecars(request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse(headers={"content-type": "application/json"})
+        await reply.prepare(request)
+        pieces = sidecars()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while batch := "".join(itertools.islice(pieces, SIDECARS_AT_ONCE)):
+                await reply.write(batch.encode())
+                await asyncio.sleep(0)
+        return reply
 
     application = web.Application()
     application.router.add_get("/livez", _probe(list))

@@ -1,36 +1,40 @@
 """What `GET /sidecars` answers: every sidecar as the fleet knows it. Pure; `sidecars` reads it on the other side."""
 
+import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 from speechpool_operator.fleet import Fleet
 from speechpool_operator.members import Member, counted
+from speechpool_operator.objects import Key
 
 __all__ = ["overview"]
 
 
-def overview(fleet: Fleet, *, leads: bool) -> dict[str, Any]:
-    """The answer, of JSON types.
+def overview(fleet: Fleet, *, leads: bool) -> Iterator[str]:
+    """The answer as JSON, piece by piece: ten thousand sidecars are a second's work, between which others have turns.
 
     Args:
-        fleet: What is known.
+        fleet: What is known; it may change between two pieces.
         leads: Whether sidecars are connected to this operator.
     """
-    found = list(_sidecars(fleet)) if leads else []
-    return {
-        "version": version("speechpool"),
-        "leader": leads,
-        "known": fleet.known_at is not None,
-        "sidecars": sorted(found, key=lambda one: (one["namespace"], one["pod"])),
-    }
+    head = {"version": version("speechpool"), "leader": leads, "known": fleet.known_at is not None}
+    yield json.dumps(head).removesuffix("}") + ', "sidecars": ['
+    members = sorted(fleet.members.values(), key=_place) if leads else []
+    told = [one for one in members if one.counts]
+    for number, member in enumerate(told):
+        yield json.dumps(_sidecar(fleet, member)) + (", " if number < len(told) - 1 else "")
+    yield "]}"
 
 
-def _sidecars(fleet: Fleet) -> Iterator[dict[str, Any]]:
-    for uid, member in fleet.members.items():
-        if member.counts:
-            pod = {"namespace": member.pod.namespace, "pod": member.pod.name, "uid": uid}
-            yield pod | _said(member) | _followed(fleet, member)
+def _place(member: Member) -> Key:
+    return member.pod.namespace, member.pod.name
+
+
+def _sidecar(fleet: Fleet, member: Member) -> dict[str, Any]:
+    pod = {"namespace": member.pod.namespace, "pod": member.pod.name, "uid": member.pod.uid}
+    return pod | _followed(fleet, member) | _said(member)
 
 
 def _followed(fleet: Fleet, member: Member) -> dict[str, Any]:

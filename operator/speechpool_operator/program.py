@@ -5,9 +5,9 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib.metadata import version
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from speechpool_operator.ca_publisher import CaPublisher
 from speechpool_operator.config_server import ConfigServer
@@ -211,7 +211,7 @@ class Operator:
             not_after=lambda: self.serving.not_after,
         )
 
-    def _overview(self) -> dict[str, Any]:
+    def _overview(self) -> Iterator[str]:
         return overview(self.fleet, leads=self._leads())
 
 

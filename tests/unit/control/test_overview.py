@@ -11,7 +11,7 @@ POD = a_pod()
 
 
 def told(world, *, leads=True):
-    return read_overview(json.loads(json.dumps(overview(world.fleet, leads=leads))))
+    return read_overview(json.loads("".join(overview(world.fleet, leads=leads))))
 
 
 def test_a_sidecar_that_runs_what_it_should():
@@ -69,3 +69,16 @@ def test_one_that_does_not_lead_tells_so_and_nothing_else():
 
 def test_before_all_is_known_it_says_so():
     assert told(World(known=False)).known is False
+
+
+def test_a_fleet_may_change_while_it_is_told_of():
+    world = World()
+    world.fleet.put_pool(speech_pool(warmSize=1))
+    for name in "abc":
+        world.join(a_pod(name))
+    pieces = overview(world.fleet, leads=True)
+    told_first = [next(pieces), next(pieces)]
+    world.fleet.drop_pod("pod-calls-b")
+    world.fleet.drop_pool("calls", "voice")
+    found = json.loads("".join([*told_first, *pieces]))
+    assert [one["pod"] for one in found["sidecars"]] == ["a", "b", "c"]
