@@ -7,7 +7,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.virtual import VIRTUAL, elapsed, new_virtual_loop, run
 
@@ -162,9 +162,9 @@ async def test_of_one_that_was_killed_the_lease_is_taken_when_it_has_ended():
     await asyncio.sleep(60)
     began = asyncio.get_running_loop().time()
     await kill(first)
-    gone = elapsed(began)
     await second.leader.until_leading()
-    assert TIMING.lease - 2.4 <= elapsed(began) - gone <= TIMING.lease + 2 * 2.4
+    # it was renewed at most one pause before, which the other saw at most one pause later
+    assert TIMING.lease - 2.5 <= elapsed(began) <= TIMING.lease + 2 * 2.5
     await second.stop()
 
 
@@ -278,7 +278,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(EVENTS)
 def test_two_never_lead_at_once(events):
     """Whatever happens to three candidates, and the one that is left in the end leads."""
