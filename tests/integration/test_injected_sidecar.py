@@ -15,7 +15,8 @@ from tests.unit.control.injection.pods import env, injected, pod, sidecar
 
 ANNOTATIONS: dict[str, dict[str, str]] = {
     "nothing said": {},
-    "a Secret that is missing": {"credentials-secret": "azure", "azure-region": "westeurope"},
+    "a Secret that is missing": {"credentials-secret": "azure"},
+    "a Secret that is missing, in a known region": {"credentials-secret": "azure", "azure-region": "westeurope"},
     "a region whose Secret was forgotten": {"engine": "azure", "azure-region": "westeurope"},
     "a container that does not answer": {"engine": "azure", "azure-endpoint": "ws://127.0.0.1:1"},
 }
@@ -71,3 +72,15 @@ def probe(words: list[str], running: Sidecar) -> int:
     return subprocess.run(
         command, env=environment(SPEECHPOOL_SOCKET=str(running.socket)), capture_output=True, timeout=60, check=False
     ).returncode
+
+
+def test_a_secret_that_comes_ends_the_sidecar_so_that_it_starts_again_with_all_of_it(tmp_path: Path) -> None:
+    key = tmp_path / "AZURE_SPEECH_KEY"
+    variables = {"SPEECHPOOL_ENGINE": "azure", "AZURE_SPEECH_KEY_FILE": str(key), "SPEECHPOOL_STARTUP_WAIT": "0.2"}
+    with running_sidecar(tmp_path, env=variables, ready=False) as running:
+        told = running.wait_for_log("engine not open")["reason"]
+        assert "there is no such file; mount the Secret" in told
+        assert "AZURE_SPEECH_REGION" in str(running.client.not_ready_reason())
+        key.write_text("k" * 32)
+        assert running.wait() == 2
+        assert "it again, with AZURE_SPEECH_REGION" in running.stderr_text

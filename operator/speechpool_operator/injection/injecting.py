@@ -14,7 +14,6 @@ from speechpool_operator.injection.sidecar import (
     SOCKET,
     SOCKET_DIRECTORY,
     SOCKET_VOLUME,
-    azure_engine,
     container,
     volumes,
 )
@@ -63,7 +62,7 @@ def inject(pod: Mapping[str, Any], config: InjectorConfig, *, namespace_asks: bo
     wants = wanted(mapping(metadata, "annotations"), mapping(metadata, "labels"), config)
     made = wants.config
     changes, left_aside = _applications(spec)
-    warnings = _bounded([*wants.warnings, *left_aside, *_doubts(made, spec)])
+    warnings = _bounded([*wants.warnings, *left_aside, *_doubts(spec)])
     sidecar = container(made, spec)
     operations = [
         *changes,
@@ -199,14 +198,9 @@ def _excluded_ports(there: str, port: str) -> dict[str, str]:
     return {} if port in ports or "*" in ports else {_ISTIO_PORTS: ",".join([*ports, port])}
 
 
-def _doubts(config: InjectorConfig, spec: Mapping[str, Any]) -> Iterator[str]:
+def _doubts(spec: Mapping[str, Any]) -> Iterator[str]:
     if has_native_mesh_proxy(spec) is False:
         yield (
             "the mesh's proxy is an ordinary container, so that the sidecar starts before it and may not reach its "
             "engine until then: let the mesh use native sidecars"
-        )
-    if azure_engine(config) and not (config.azure_region or config.azure_endpoint):
-        yield (
-            f"annotation {names.AZURE_REGION_ANNOTATION} is not set: the sidecar starts once Secret "
-            f"{config.credentials_secret} has AZURE_SPEECH_REGION or AZURE_SPEECH_ENDPOINT"
         )

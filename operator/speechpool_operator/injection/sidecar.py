@@ -15,7 +15,6 @@ __all__ = [
     "SOCKET_DIRECTORY",
     "SOCKET_VOLUME",
     "VOLUMES",
-    "azure_engine",
     "container",
     "volumes",
 ]
@@ -99,7 +98,7 @@ def volumes(config: InjectorConfig, *, has_ca: bool) -> list[dict[str, Any]]:
     return made
 
 
-def azure_engine(config: InjectorConfig) -> bool:
+def _is_azure(config: InjectorConfig) -> bool:
     """Whether the sidecar is told to use Azure: a Secret that is missing must not make it speak with another voice."""
     return (config.engine or ("azure" if config.credentials_secret else "")) == "azure"
 
@@ -139,7 +138,7 @@ def _environment(config: InjectorConfig, spec: Mapping[str, Any], port: int | No
         "SPEECHPOOL_SHUTDOWN_TIMEOUT": f"{_shutdown_seconds(spec):g}",
         "SPEECHPOOL_LOG_LEVEL": config.log_level,
         "SPEECHPOOL_LOG_FORMAT": config.log_format,
-        "SPEECHPOOL_ENGINE": "azure" if azure_engine(config) else config.engine,
+        "SPEECHPOOL_ENGINE": "azure" if _is_azure(config) else config.engine,
         "SPEECHPOOL_OPERATOR": config.operator,
         "SPEECHPOOL_STATE_DIR": _STATE_DIRECTORY if config.operator else "",
         "HTTPS_PROXY": config.https_proxy,
@@ -163,7 +162,7 @@ def _azure(config: InjectorConfig) -> Iterator[dict[str, Any]]:
             key = {"name": config.credentials_secret, "key": name, "optional": True}
             yield {"name": name, "valueFrom": {"secretKeyRef": key}}
     # a region needs a key: without a Secret the sidecar starts all the same, and says which file is missing
-    needs_key = config.credentials_secret or (azure_engine(config) and config.azure_region)
+    needs_key = config.credentials_secret or (_is_azure(config) and config.azure_region)
     if needs_key and not config.azure_resource_id:
         yield {"name": "AZURE_SPEECH_KEY_FILE", "value": f"{_CREDENTIALS_DIRECTORY}/{_KEY}"}
 

@@ -21,7 +21,10 @@ def create_engine(options: Mapping[str, Any]) -> "Engine":
     Raises:
         SettingsError: An option is unknown or out of bounds.
     """
+    from speechpool.speech.azure.awaiting import AwaitingSecret, missing_key_file  # noqa: PLC0415 - likewise
     from speechpool.speech.azure.engine import AzureEngine  # noqa: PLC0415 - see the module's docstring
     from speechpool.speech.azure.options import AzureOptions  # noqa: PLC0415 - likewise
 
+    if path := missing_key_file(options):
+        return AwaitingSecret(path)
     return AzureEngine(AzureOptions.parse(options))
