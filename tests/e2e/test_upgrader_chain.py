@@ -51,15 +51,20 @@ def test_a_sidecar_is_upgraded_when_its_last_session_has_ended(
     inside.pod("voice")
     inside.report("voice", "voice-1")
     calls = Calls(inside.api, inside.namespace)
+
+    def said() -> tuple[bool, int | None]:
+        known = operator.sidecars(inside.namespace)["voice"]
+        return known.get("ready", False), known.get("sessions")
+
     with sidecar_of(calls, "voice", operator, tmp_path / "voice") as sidecar:
         with sidecar.client.speak("Good morning.", session_id="call", response_format="pcm") as speech:
             speech.read()
-        eventually(lambda: operator.sidecars(inside.namespace)["voice"].get("sessions") == 1)
+        eventually(lambda: said() == (True, 1))
         assert a_round(inside, operator)["sidecars"]["busy"] == 1
         assert inside.image("voice") == OLD
 
         sidecar.client.delete_session("call")
-        eventually(lambda: operator.sidecars(inside.namespace)["voice"]["sessions"] == 0)
+        eventually(lambda: said() == (True, 0))
         assert a_round(inside, operator)["sidecars"]["upgrading"] == 1
         assert inside.image("voice") == IMAGE
 
