@@ -100,6 +100,19 @@ async def telemetry(
         OSError: It cannot be bound.
     """
 
+    runner = web.AppRunner(_application(health, metrics, sidecars), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        sock = listening_socket(address.host, address.port)
+        await web.SockSite(runner, sock).start()
+        yield str(Address(address.host, sock.getsockname()[1]))
+    finally:
+        await runner.cleanup()
+
+
+def _application(
+    health: Health, metrics: Callable[[], tuple[bytes, str]], sidecars: Callable[[], Iterator[str]]
+) -> web.Application:
     async def answer_metrics(_: web.Request) -> web.Response:
         body, content_type = metrics()
         return web.Response(body=body, headers={"content-type": content_type})
@@ -120,14 +133,7 @@ async def telemetry(
     application.router.add_get("/readyz", _probe(health.unready))
     application.router.add_get("/metrics", answer_metrics)
     application.router.add_get("/sidecars", answer_sidecars)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        sock = listening_socket(address.host, address.port)
-        await web.SockSite(runner, sock).start()
-        yield str(Address(address.host, sock.getsockname()[1]))
-    finally:
-        await runner.cleanup()
+    return application
 
 
 def _probe(problems: Callable[[], list[str]]) -> Callable[[web.Request], Any]:

@@ -37,7 +37,7 @@ def _rules(kind: str) -> list[dict[str, Any]]:
 *SERVED_RULES, _REVIEWS = _rules("ClusterRole")
 CLUSTER_RULES = [_REVIEWS]
 OWN_RULES = _rules("Role") + [one for one in SERVED_RULES if one["resources"] == ["configmaps"]]
-"""What it may do where it serves (everywhere, or in one namespace); what only a ClusterRole can give; and in its own."""
+"""What it may do where it serves, everywhere or in one namespace; what only a ClusterRole can give; in its own one."""
 
 
 def allow_operator(api: ApiServer, namespace: str, watch_namespace: str = "") -> None:
