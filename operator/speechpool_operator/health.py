@@ -99,7 +99,6 @@ async def telemetry(
     Raises:
         OSError: It cannot be bound.
     """
-
     runner = web.AppRunner(_application(health, metrics, sidecars), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
