@@ -17,7 +17,7 @@ import pytest
 from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, environment
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = ("azure-emulator.md", "injection.md", "operations.md", "operator.md", "security.md")
+ELSEWHERE = ("azure-emulator.md", "injection.md", "install.md", "operations.md", "operator.md", "security.md")
 """The emulator's commands are run by test_documented_emulator.py, a cluster's by tests/e2e/test_docs_cluster.py and
 tests/e2e/test_operator_docs.py, tests/e2e/test_injection_docs.py."""
 
@@ -136,7 +136,7 @@ def run(words: list[str], directory: Path, **variables: str) -> str:
 
 class TestKinds:
     def test_every_block_has_a_test(self) -> None:
-        known = {"sh", "python", "plain", "indented"}
+        known = {"sh", "sh cluster", "python", "plain", "indented"}  # a cluster's: tests/e2e/test_chart_docs.py
         unknown = [block.place for block in BLOCKS if block.language not in known]
 
         assert not unknown, f"blocks of a new kind in {unknown}: {ADD_IT}"
