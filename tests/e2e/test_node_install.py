@@ -16,7 +16,7 @@ from tests.e2e.releases import RESTRICTED, deployment, installed_release, pods_o
 BY_HAND = Path(__file__).parents[2] / "examples" / "sidecar-by-hand.yaml"
 POOLS = "/apis/speechpool.dev/v1alpha1/namespaces/{}/speechpools"
 SIDECAR = "speechpool"
-SPEC = {"selector": {"matchLabels": {"app": "voice"}}, "warmSize": 2}
+SPEC = {"selector": {"matchLabels": {"app": "voice"}}, "warmSize": 1}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def wait_ready(node: Node, namespace: str, count: int) -> None:
         pods = pods_of(node, namespace, "voice")
         return len(pods) == count and all(map(is_ready, pods))
 
-    node.wait_for(all_ready, f"{count} pods are not ready", seconds=120)
+    node.wait_for(all_ready, f"{count} pods are not ready", seconds=150)
 
 
 def wait_synced(node: Node, namespace: str, count: int) -> None:
@@ -60,7 +60,7 @@ def wait_synced(node: Node, namespace: str, count: int) -> None:
         return new and counted == [count] * 3 and {"Accepted", "Synced", "Ready"} <= true
 
     try:
-        node.wait_for(is_synced, f"the object does not say that {count} pods have its settings")
+        node.wait_for(is_synced, f"the object does not say that {count} pods have its settings", seconds=150)
     except AssertionError as error:
         error.add_note(json.dumps(node.get(f"{POOLS.format(namespace)}/voice")["status"], indent=1))
         raise
@@ -103,7 +103,7 @@ def test_an_edit_is_applied_at_once(node: Node, team: str, record_property):
     name = pod["metadata"]["name"]
     wait_synced(node, team, 1)
     before = len(log_lines(node, team, name))
-    node.patch(f"{POOLS.format(team)}/voice", {"spec": {"warmSize": 4}})
+    node.patch(f"{POOLS.format(team)}/voice", {"spec": {"warmSize": 2}})
     written_at = time.time()
 
     def applied() -> list[dict[str, Any]]:
