@@ -20,14 +20,9 @@ from tests.cluster.build import built_once, go
 from tests.cluster.node_config import NODE_NAME, dns_file, dns_objects, kubelet_file, network_file, proxy_file
 from tests.cluster.node_containerd import image_store, start_containerd
 from tests.cluster.node_namespaces import NODE_ADDRESS, InsideProcess, Namespaces
+from tests.cluster.packages import DEBIAN_PACKAGES
 
-__all__ = ["DEBIAN_PACKAGES", "Node", "missing_for_a_node", "running_node"]
-
-DEBIAN_PACKAGES = (
-    *("buildah", "conntrack", "containerd", "containernetworking-plugins", "debootstrap"),
-    *("iproute2", "iptables", "nftables", "runc"),
-)
-"""What a node needs of the machine."""
+__all__ = ["Node", "missing_for_a_node", "running_node"]
 
 _PROGRAMS = ("buildah", "conntrack", "containerd", "debootstrap", "ip", "iptables", "nft", "nsenter", "runc", "unshare")
 _COREDNS = Path(__file__).parent / "coredns"
