@@ -1,13 +1,16 @@
 """The chart on a real API server: every object of every mode, the rights of each, install, upgrade and uninstall."""
 
+import functools
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.apiserver import ApiError, ApiServer, running_api_server
+from tests.cluster.apiserver import PATIENCE_SECONDS, ApiError, ApiServer, running_api_server
 from tests.cluster.speechpools import install_crd
-from tests.cluster.tools import foreign_definitions
+from tests.cluster.tools import foreign_definitions, kubeconform_binary
 from tests.e2e.charts import CHART, MODES, NAMESPACE, helm, installed, rendered
 
 from speechpool_operator.rights import Right, forbidden, needed
@@ -16,6 +19,7 @@ FEATURE = (
     "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
     "--feature-gates=MutatingAdmissionPolicy=true",
 )
+KNOWN = ("--api-versions", "speechpool.dev/v1alpha1/SpeechPool")
 WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/speechpool-injector"
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/speechpools.speechpool.dev"
 
@@ -120,6 +124,12 @@ def test_the_notes_name_the_next_step(api: ApiServer):
 # --- every object ---
 
 
+@functools.cache
+def objects(mode: str) -> str:
+    """Every object of a mode, as one text."""
+    return "\n---\n".join(json.dumps(one) for one in rendered(MODES[mode], *KNOWN))
+
+
 @pytest.fixture(scope="module")
 def prepared(api: ApiServer) -> ApiServer:
     """The API server with the definitions of all that a release may have, and the namespaces."""
@@ -139,10 +149,7 @@ def prepared(api: ApiServer) -> ApiServer:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_api_server_accepts_every_object_strictly(prepared: ApiServer, mode: str):
-    objects = "\n---\n".join(
-        json.dumps(one) for one in rendered(MODES[mode], "--api-versions", "speechpool.dev/v1alpha1/SpeechPool")
-    )
-    done = prepared.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=objects)
+    done = prepared.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=objects(mode))
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr  # a warning too: Pod Security says here what it would refuse
 
@@ -266,3 +273,67 @@ def test_roles_are_added_to_those_of_the_cluster():
     for name, targets in (("view", {"view", "edit", "admin"}), ("edit", {"edit", "admin"})):
         labels = roles[f"speechpool-{name}"]["metadata"]["labels"]
         assert {key.removeprefix(prefix) for key in labels if key.startswith(prefix)} == targets
+
+
+# --- kubeconform, with the schemas of this very API server ---
+
+
+def schemas(api: ApiServer, directory: Path) -> None:
+    """A JSON schema for each kind that a mode has, as kubeconform looks for them."""
+    wanted = {json.loads(one)["kind"] for mode in MODES for one in objects(mode).split("\n---\n")}
+    for path in api.get("/openapi/v3")["paths"]:
+        if path.count("/") < (1 if path.startswith("api/") else 2) or path.endswith("/"):
+            continue
+        components = api.get(f"/openapi/v3/{path}").get("components", {}).get("schemas", {})
+        if not {name.rpartition(".")[2] for name in components} & wanted:
+            continue
+        definitions = {name: strict(one) for name, one in components.items()}
+        for name, one in components.items():
+            for kind in one.get("x-kubernetes-group-version-kind", ()):
+                if kind["kind"] not in wanted:
+                    continue
+                group = kind["group"].partition(".")[0]
+                file = "-".join(part for part in (kind["kind"].lower(), group, kind["version"]) if part)
+                schema = {"$ref": f"#/definitions/{name}", "definitions": definitions}
+                (directory / f"{file}.json").write_text(
+                    json.dumps(schema).replace("#/components/schemas/", "#/definitions/")
+                )
+
+
+def strict(node: Any) -> Any:
+    """The schema of OpenAPI as JSON schema, in which what is not named is not allowed."""
+    if isinstance(node, list):
+        return [strict(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: strict(one) for key, one in node.items() if key != "default"}
+    if isinstance(node.get("properties"), dict) and not node.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+@pytest.fixture(scope="module")
+def schema_directory(prepared: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("schemas")
+    schemas(prepared, directory)
+    return directory
+
+
+def conforms(directory: Path, text: str) -> subprocess.CompletedProcess[str]:
+    location = f"{directory}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+    words = [str(kubeconform_binary()), "-strict", "-summary", "-schema-location", location]
+    return subprocess.run(words, input=text, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_object_conforms(schema_directory: Path, mode: str):
+    done = conforms(schema_directory, objects(mode))
+    assert done.returncode == 0, done.stdout
+    assert "Skipped: 0" in done.stdout
+
+
+def test_kubeconform_refuses_what_is_wrong(schema_directory: Path):
+    wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"port": [{"port": 1}]}}
+    done = conforms(schema_directory, json.dumps(wrong))
+    assert done.returncode == 1
+    assert "port" in done.stdout
