@@ -118,6 +118,10 @@ class Ledger:
         for late in self._late.values():
             late.since = now
 
+    def written(self, pool: SpeechPool) -> None:
+        """Note an object as a write of its status has left it; it may be gone since."""
+        self._put(pool)
+
     # --- what kopf tells ---
 
     def kopf_has(self, pool: SpeechPool) -> None:

@@ -148,8 +148,7 @@ class Operator:
         return self.leader is None or self.leader.is_leading
 
     def _written(self, pool: SpeechPool) -> None:
-        self.fleet.put_pool(pool)
-        self.planner.wake()
+        self.ledger.written(pool)
 
     def _planned(self, made: Plan) -> None:
         for note in self.teller.notes(self.fleet, made):

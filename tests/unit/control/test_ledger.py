@@ -93,6 +93,17 @@ async def test_a_late_echo_does_not_bring_an_object_back():
     assert world.names == set()
 
 
+async def test_a_write_that_is_answered_after_its_object_is_gone_does_not_bring_it_back():
+    world = World()
+    a_line, a_pool = pair()
+    world.ledger.listed([a_line])
+    world.ledger.kopf_has(a_pool)
+    _, answer = pair(status={"synced": 1})
+    world.ledger.deleted(line(pool_manifest()))
+    world.ledger.written(answer)
+    assert world.names == set()
+
+
 async def test_what_kopf_tells_first_counts_at_once():
     world = World()
     world.ledger.listed([])
