@@ -12,8 +12,12 @@ import charts.make as chart
 import pytest
 import yaml
 
+from speechpool.settings.kinds import Kind
+from speechpool_operator import options as operator
+from speechpool_operator.injection import options as injector
 from speechpool_operator.injection.config import SETTINGS, InjectorConfig, read_config
 from speechpool_operator.names import OPERATOR_SELECTOR
+from speechpool_operator.upgrade import settings as upgrader
 
 ROOT = Path(__file__).parents[2]
 CHART = chart.CHART
@@ -167,3 +171,39 @@ def test_the_dashboards_panels_do_not_overlap():
         assert at["x"] + at["w"] <= 24
         taken |= cells
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+# --- what the chart sets, as the programs read it ---
+
+SNAPSHOTS = sorted((ROOT / "tests" / "data" / "chart").glob("*.yaml"))
+
+
+def known_variables(program: str) -> dict[str, Kind[Any]]:
+    """The variables that a program reads, and what each may be."""
+    if program == "upgrader":
+        return {upgrader.PREFIX + name: kind for name, (kind, _, _) in upgrader.SETTINGS.items()}
+    options = {
+        "run": operator.OPTIONS,
+        "certificates": injector.CERTIFICATE_OPTIONS,
+        "injector": injector.INJECTOR_OPTIONS,
+    }
+    return {one.variable: one.kind for one in options[program]}
+
+
+@pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
+def test_every_variable_is_one_that_its_program_reads(path: Path):
+    made = [one for one in yaml.safe_load_all(path.read_text("utf-8")) if one["kind"] == "Deployment"]
+    assert made
+    for container in (one["spec"]["template"]["spec"]["containers"][0] for one in made):
+        known = known_variables(container["args"][0])
+        for variable in container["env"]:
+            assert variable["name"] in known, container["args"]
+            if "value" in variable:
+                known[variable["name"]].of_text(variable["value"])
+
+
+@pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
+def test_the_injectors_file_is_one_that_it_reads(path: Path):
+    maps = [one for one in yaml.safe_load_all(path.read_text("utf-8")) if one["kind"] == "ConfigMap"]
+    for text in (one["data"]["injector.yaml"] for one in maps if "injector.yaml" in one.get("data", {})):
+        assert read_config(yaml.safe_load(text)).operator == "speechpool-operator.speechpool-system.svc:8443"

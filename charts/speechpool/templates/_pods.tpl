@@ -129,10 +129,12 @@ startupProbe:
   value: {{ .root.Values.logFormat }}
 - name: {{ .prefix }}_TELEMETRY_ADDRESS
   value: {{ include "speechpool.listen" (dict "root" .root "port" 8080) | quote }}
+{{- if ne .component "upgrader" }}
 - name: {{ .prefix }}_NAMESPACE
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+{{- end }}
 {{- end -}}
 
 {{/* host:port of a listener on all addresses */}}
