@@ -89,11 +89,6 @@ speechpool-ca
 {{ include "speechpool.fullname" . }}-operator.{{ .Release.Namespace }}.svc:8443
 {{- end -}}
 
-{{/* The namespace whose pods and SpeechPools matter; empty for all. */}}
-{{- define "speechpool.watched" -}}
-{{ .Values.watchNamespace }}
-{{- end -}}
-
 {{/* The program of the second Deployment: the webhook, or only what keeps the certificates; empty for none. */}}
 {{- define "speechpool.injectorProgram" -}}
 {{- if eq .Values.injection.mode "webhook" -}}

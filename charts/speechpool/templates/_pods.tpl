@@ -8,9 +8,6 @@ labels:
   {{- end }}
 annotations:
   kubectl.kubernetes.io/default-container: {{ .component }}
-  {{- with .checksum }}
-  checksum/config: {{ . }}
-  {{- end }}
   {{- with mergeOverwrite (dict) .root.Values.commonAnnotations .values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
