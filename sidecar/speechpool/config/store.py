@@ -249,8 +249,7 @@ class ConfigStore:
         layers = {**self._layers, layer.source: layer}
         try:
             wanted = resolve(layers.values())
-            running, pending = self._runnable(wanted)
-            changes = diff(self.current, running.settings)
+            running, changes, pending = self._runnable(wanted)
             if changes and self._apply:
                 await _to_the_end(self._apply(self.current, running.settings))
         except SpeechPoolError as error:
@@ -263,12 +262,16 @@ class ConfigStore:
         self._layers, self._running, self._pending = layers, running, pending
         return self._accepted(layer, changes, present=present, is_news=is_news)
 
-    def _runnable(self, wanted: Resolved) -> tuple[Resolved, tuple[Change, ...]]:
-        """What of the wanted settings can run now, and what waits for a restart."""
+    def _runnable(self, wanted: Resolved) -> tuple[Resolved, tuple[Change, ...], tuple[Change, ...]]:
+        """What of the wanted settings can run now, what that changes, and what waits for a restart."""
+        differences = diff(self.current, wanted.settings)
+        pending = tuple(one for one in differences if one.effect is Effect.RESTART)
+        if not pending:
+            return wanted, differences, ()
         settings = without_restart(self.current, wanted.settings)
-        pending = tuple(one for one in diff(self.current, wanted.settings) if one.effect is Effect.RESTART)
         kept = {one.path: self._running.provenance[one.path] for one in pending}
-        return Resolved(settings=settings, provenance={**wanted.provenance, **kept}), pending
+        running = Resolved(settings=settings, provenance={**wanted.provenance, **kept})
+        return running, tuple(one for one in differences if one not in pending), pending
 
     def _accepted(self, layer: Layer, changes: tuple[Change, ...], *, present: bool, is_news: bool) -> Update:
         self._generation += bool(changes)

@@ -18,6 +18,12 @@ __all__ = ["ALL_KNOBS", "Layer", "PoolEntry", "Source", "nearest", "read_texts",
 ALL_KNOBS: tuple[Knob, ...] = PROCESS_KNOBS + POOL_KNOBS
 """Every knob there is."""
 
+_IN_POOLS = {one.key: one for one in POOL_KNOBS}
+_OUTSIDE_POOLS = {one.key: one for one in PROCESS_KNOBS if one.in_file} | {
+    one.key: one for one in POOL_KNOBS if one.fallback
+}
+_LIVE_OUTSIDE_POOLS = {key: one for key, one in _OUTSIDE_POOLS.items() if one.is_live}
+
 SHOWN_CHARACTERS = 80
 
 MAX_HINTS = 20
@@ -179,8 +185,7 @@ class _Reader:
 
     def values(self, tree: Mapping[Any, object]) -> dict[str, Any]:
         """The values outside `pools`."""
-        knobs = [one for one in PROCESS_KNOBS if one.in_file] + [one for one in POOL_KNOBS if one.fallback]
-        known = {one.key: one for one in knobs if one.is_live or self.source is not Source.OPERATOR}
+        known = _LIVE_OUTSIDE_POOLS if self.source is Source.OPERATOR else _OUTSIDE_POOLS
         values: dict[str, Any] = {}
         for key, value in tree.items():
             if knob := known.get(key):
@@ -208,13 +213,12 @@ class _Reader:
             return None
         kind = self.pool_kind(tree.get("kind"), path)
         name = self.pool_name(tree.get("name"), path)
-        known = {one.key: one for one in POOL_KNOBS}
         values: dict[str, Any] = {}
         for key, value in tree.items():
-            if knob := known.get(key):
+            if knob := _IN_POOLS.get(key):
                 values |= {} if value is None else self.own_value(knob, path, value, kind)
             elif key not in {"name", "kind"}:
-                self.unknown(key, f"{path}.", [*known, "name", "kind"])
+                self.unknown(key, f"{path}.", [*_IN_POOLS, "name", "kind"])
         return PoolEntry(name=name, kind=kind, values=values, path=path) if name and kind else None
 
     def own_value(self, knob: Knob, path: str, value: object, kind: PoolKind | None) -> dict[str, Any]:

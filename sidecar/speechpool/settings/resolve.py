@@ -1,6 +1,7 @@
 """Merging what all sources set into one whole, and checking how its values relate to each other. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,12 @@ class Origin:
 
     source: Source
     name: str = ""
+
+
+DEFAULT = Origin(Source.DEFAULT)
+
+Found = dict[str, tuple[Any, Origin]]
+"""By a setting's Python name its value, and where that comes from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +101,7 @@ class _Merge:
             if knob.name in layer.values:
                 self.provenance[knob.key] = Origin(layer.source, _written(knob, layer.source))
                 return layer.values[knob.name]
-        self.provenance[knob.key] = Origin(Source.DEFAULT)
+        self.provenance[knob.key] = DEFAULT
         return knob.default
 
     def pool_entries(self) -> tuple[PoolEntry, ...]:
@@ -102,33 +109,55 @@ class _Merge:
             if layer.pools is not None:
                 self.provenance["pools"] = Origin(layer.source, "pools")
                 return layer.pools
-        self.provenance["pools"] = Origin(Source.DEFAULT)
+        self.provenance["pools"] = DEFAULT
         return DEFAULT_POOLS
 
     def pool(self, entry: PoolEntry, default_language: str) -> PoolSettings:
-        values: dict[str, Any] = {one.name: self.pool_value(one, entry) for one in POOL_KNOBS}
-        languages = f"pools[{entry.name}].languages"
-        if self.provenance.get(languages) == Origin(Source.DEFAULT):
+        found, path = self.found(entry), f"pools[{entry.name}]."
+        values: dict[str, Any] = {}
+        for knob in POOL_KNOBS:
+            if knob.applies_to(entry.kind):
+                values[knob.name], self.provenance[path + knob.key] = found[knob.name]
+            else:
+                values[knob.name] = knob.default
+        languages = f"{path}languages"
+        if self.provenance.get(languages) == DEFAULT:
             values["languages"] = (default_language,)
             self.provenance[languages] = self.provenance["defaultLanguage"]
         return PoolSettings(name=entry.name, kind=entry.kind, **values)
 
-    def pool_value(self, knob: Knob, entry: PoolEntry) -> object:
-        if not knob.applies_to(entry.kind):
-            return knob.default
-        value, origin = self.found(knob, entry)
-        self.provenance[f"pools[{entry.name}].{knob.key}"] = origin
-        return value
-
-    def found(self, knob: Knob, entry: PoolEntry) -> tuple[Any, Origin]:
-        for layer in self.layers:
+    def found(self, entry: PoolEntry) -> Found:
+        """The value of each setting of the pool: what is stronger is written over what is weaker."""
+        found = dict(_pool_defaults(entry.kind, self.engine))
+        for layer, shared in reversed(self.shared):
+            found |= shared
             for own in layer.pools or ():
-                if (own.name, own.kind) == (entry.name, entry.kind) and knob.name in own.values:
-                    return own.values[knob.name], Origin(layer.source, f"{own.path}.{knob.key}")
-            if knob.name in layer.values:
-                return layer.values[knob.name], Origin(layer.source, _written(knob, layer.source))
-        engine = f"engine {self.engine}" if self.engine in knob.engine_defaults else ""
-        return knob.default_of(entry.kind, self.engine), Origin(Source.DEFAULT, engine)
+                if (own.name, own.kind) == (entry.name, entry.kind):
+                    found |= {
+                        name: (value, Origin(layer.source, f"{own.path}.{_BY_NAME[name].key}"))
+                        for name, value in own.values.items()
+                    }
+        return found
+
+    @functools.cached_property
+    def shared(self) -> list[tuple[Layer, Found]]:
+        """What each layer sets for every pool."""
+        return [(layer, dict(_shared(layer))) for layer in self.layers]
+
+
+def _shared(layer: Layer) -> Iterator[tuple[str, tuple[Any, Origin]]]:
+    for knob in POOL_KNOBS:
+        if knob.name in layer.values:
+            yield knob.name, (layer.values[knob.name], Origin(layer.source, _written(knob, layer.source)))
+
+
+@functools.lru_cache(maxsize=16)
+def _pool_defaults(kind: PoolKind, engine: str) -> Found:
+    of_engine = Origin(Source.DEFAULT, f"engine {engine}")
+    return {
+        one.name: (one.default_of(kind, engine), of_engine if engine in one.engine_defaults else DEFAULT)
+        for one in POOL_KNOBS
+    }
 
 
 def _written(knob: Knob, source: Source) -> str:
