@@ -209,7 +209,7 @@ class ApiServer:
     def kubectl(self, *words: str, stdin: str = "") -> Kubectl:
         """Run the real kubectl as the administrator; never raises for its exit code."""
         done = subprocess.run(
-            [self._kube, "kubectl", "--kubeconfig", str(self.kubeconfig()), *words],
+            self.kubectl_words(*words),
             input=stdin,
             capture_output=True,
             text=True,
@@ -218,6 +218,10 @@ class ApiServer:
             env={**os.environ, "HOME": str(self.directory)},  # its cache of what the API offers
         )
         return Kubectl(done.args, done.returncode, done.stdout, done.stderr)
+
+    def kubectl_words(self, *words: str) -> list[str]:
+        """The command line of kubectl as the administrator."""
+        return [self._kube, "kubectl", "--kubeconfig", str(self.kubeconfig()), *words]
 
     def apply(self, *objects: Mapping[str, Any] | str) -> Kubectl:
         """`kubectl apply` of objects or YAML documents, with strict validation, as users have it."""
