@@ -46,6 +46,11 @@ test: $(STAMP) ## run every test that needs no Kubernetes
 e2e: kube ## run the tests on a real Kubernetes
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests/e2e
 
+REGISTRY ?=
+BASE ?=
+EXTRAS ?=
+CA ?=
+IMAGE_FLAGS ?=
 TARGETS ?= sidecar operator azure-emulator
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= $(shell for each in docker podman buildah; do $$each info >/dev/null 2>&1 && echo $$each && break; done)
