@@ -84,3 +84,32 @@ def test_a_secret_that_comes_ends_the_sidecar_so_that_it_starts_again_with_all_o
         key.write_text("k" * 32)
         assert running.wait() == 2
         assert "it again, with AZURE_SPEECH_REGION" in running.stderr_text
+
+
+def test_a_secret_that_names_no_place_keeps_the_sidecar_up_until_it_does(tmp_path: Path) -> None:
+    mounted = mount(tmp_path, AZURE_SPEECH_KEY="k" * 32)
+    variables = {
+        "SPEECHPOOL_ENGINE": "azure",
+        "AZURE_SPEECH_KEY_FILE": str(mounted / "AZURE_SPEECH_KEY"),
+        "SPEECHPOOL_STARTUP_WAIT": "0.2",
+    }
+    with running_sidecar(tmp_path, env=variables, ready=False) as running:
+        assert "needs a place to connect to" in running.wait_for_log("engine not open")["reason"]
+        assert "Correct it in the Secret" in str(running.client.not_ready_reason())
+        mount(tmp_path, AZURE_SPEECH_KEY="k" * 32, AZURE_SPEECH_REGION="westeurope")
+        assert running.wait() == 2
+        assert "start it again, with AZURE_SPEECH_REGION" in running.stderr_text
+
+
+def mount(directory: Path, **entries: str) -> Path:
+    """A Secret as the kubelet mounts it: all its files change at once, by one link."""
+    mounted = directory / "secret"
+    content = mounted / f"..{len(entries)}"
+    content.mkdir(parents=True)
+    for name, text in entries.items():
+        (content / name).write_text(text)
+        if not (mounted / name).is_symlink():
+            (mounted / name).symlink_to(f"..data/{name}")
+    (mounted / "..new").symlink_to(content.name)
+    (mounted / "..new").rename(mounted / "..data")
+    return mounted

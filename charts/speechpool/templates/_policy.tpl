@@ -272,6 +272,8 @@ variables.guaranteed && variables.cpuGuaranteed != '' && variables.memoryLimit !
       secretName: cel:variables.secret
       optional: true
       items:
-      - key: AZURE_SPEECH_KEY
-        path: AZURE_SPEECH_KEY
+      {{- range list "AZURE_SPEECH_KEY" "AZURE_SPEECH_REGION" "AZURE_SPEECH_ENDPOINT" }}
+      - key: {{ . }}
+        path: {{ . }}
+      {{- end }}
 {{- end -}}

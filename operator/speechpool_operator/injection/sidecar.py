@@ -39,6 +39,7 @@ _STATE_DIRECTORY: Final = "/var/lib/speechpool"
 _CREDENTIALS_DIRECTORY: Final = "/var/run/secrets/speechpool-credentials"
 _API_TOKEN_DIRECTORY: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 -- a directory
 _KEY: Final = "AZURE_SPEECH_KEY"
+_PLACES: Final = ("AZURE_SPEECH_REGION", "AZURE_SPEECH_ENDPOINT")
 
 _PROBE_MARGIN_SECONDS: Final = 60
 """By which the probe waits longer than the sidecar: starting the process counts too, on a busy node for long. A guess;
@@ -94,7 +95,9 @@ def volumes(config: InjectorConfig, *, has_ca: bool) -> list[dict[str, Any]]:
         made.append({"name": OPERATOR_VOLUME, "projected": {"sources": list(_operator_sources(config, has_ca))}})
     if config.credentials_secret:
         secret = {"secretName": config.credentials_secret, "optional": True}
-        made.append({"name": CREDENTIALS_VOLUME, "secret": secret | {"items": [{"key": _KEY, "path": _KEY}]}})
+        # the places are read from variables; their files tell a sidecar that waits for one that it has come
+        entries = [{"key": key, "path": key} for key in (_KEY, *_PLACES)]
+        made.append({"name": CREDENTIALS_VOLUME, "secret": secret | {"items": entries}})
     return made
 
 
@@ -158,7 +161,7 @@ def _azure(config: InjectorConfig) -> Iterator[dict[str, Any]]:
     }
     yield from ({"name": name, "value": value} for name, value in place.items() if value)
     if config.credentials_secret and not (config.azure_region or config.azure_endpoint):
-        for name in ("AZURE_SPEECH_REGION", "AZURE_SPEECH_ENDPOINT"):
+        for name in _PLACES:
             key = {"name": config.credentials_secret, "key": name, "optional": True}
             yield {"name": name, "valueFrom": {"secretKeyRef": key}}
     # a region needs a key: without a Secret the sidecar starts all the same, and says which file is missing

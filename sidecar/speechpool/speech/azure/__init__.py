@@ -21,10 +21,14 @@ def create_engine(options: Mapping[str, Any]) -> "Engine":
     Raises:
         SettingsError: An option is unknown or out of bounds.
     """
-    from speechpool.speech.azure.awaiting import AwaitingSecret, missing_key_file  # noqa: PLC0415 - likewise
-    from speechpool.speech.azure.engine import AzureEngine  # noqa: PLC0415 - see the module's docstring
+    from speechpool.errors import SettingsError  # noqa: PLC0415 - see the module's docstring
+    from speechpool.speech.azure.awaiting import awaiting  # noqa: PLC0415 - likewise
+    from speechpool.speech.azure.engine import AzureEngine  # noqa: PLC0415 - likewise
     from speechpool.speech.azure.options import AzureOptions  # noqa: PLC0415 - likewise
 
-    if path := missing_key_file(options):
-        return AwaitingSecret(path)
-    return AzureEngine(AzureOptions.parse(options))
+    try:
+        return AzureEngine(AzureOptions.parse(options))
+    except SettingsError as refusal:
+        if stand_in := awaiting(options, refusal):
+            return stand_in
+        raise

@@ -1,15 +1,16 @@
-"""Stands in for Azure while the Secret is missing that has its key, and with it perhaps the place to connect to.
+"""Stands in for Azure while the Secret is missing, or names no place to connect to, or one that cannot be.
 
-A pod's variables are those of the Secret as it was when the container started. So the sidecar is up while there is
-none, says what is missing, and ends when the Secret has come, for whoever started it to start it again with all of it.
+A pod's variables are those of the Secret as it was when the container started. So the sidecar is up meanwhile, says
+what is wrong, and ends when the Secret says something else, for whoever started it to start it again with all of it.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from speechpool.errors import EngineUnavailable, SettingsError
 from speechpool.speech.azure.engine import CAPABILITIES
+from speechpool.speech.azure.options import AzureOptions
 from speechpool.speech.engine import (
     EngineCapabilities,
     Measurement,
@@ -19,35 +20,82 @@ from speechpool.speech.engine import (
     Voice,
 )
 
-__all__ = ["AwaitingSecret", "missing_key_file"]
+__all__ = ["AwaitingSecret", "awaiting"]
 
-_PLACES = ("endpoint", "region", "endpoints")
+_PLACES: Final = {"region": "AZURE_SPEECH_REGION", "endpoint": "AZURE_SPEECH_ENDPOINT"}
+"""What an engine may get from a Secret beside the key, and the Secret's entries for it."""
+
+_MOUNTED: Final = "..data"
+"""The link that the kubelet changes to change all files of a volume at once."""
 
 
-def missing_key_file(options: Mapping[str, Any]) -> Path | None:
-    """The file with the key, where it is not there and nothing says where to connect; else None.
+def awaiting(options: Mapping[str, Any], refusal: SettingsError) -> "AwaitingSecret | None":
+    """What stands in for an engine whose options were refused, where another content of its Secret can mend it.
 
     Args:
         options: As the engine gets them.
+        refusal: What is wrong with them.
     """
     named = options.get("keyFile")
-    if not isinstance(named, str) or any(options.get(name) is not None for name in _PLACES):
+    if not isinstance(named, str) or not Path(named).is_absolute() or not _is_place_alone(options):
         return None
-    path = Path(named)
-    return path if path.is_absolute() and not path.exists() else None
+    path, held = Path(named), {name: options.get(name) for name in _PLACES}
+    if not path.exists() and not any(held.values()):
+        problem = (
+            f"AZURE_SPEECH_KEY_FILE: {path}: there is no such file; mount the Secret, or correct the path. "
+            "Neither AZURE_SPEECH_REGION nor AZURE_SPEECH_ENDPOINT is set: put it into the same Secret, or set it"
+        )
+    elif (path.parent / _MOUNTED).is_symlink():
+        problem = f"{refusal}. Correct it in the Secret that is mounted at {path.parent}, or where the pod is made"
+    else:
+        return None
+    made = AwaitingSecret(path, held, problem)
+    # one that is newer than the variables must be read by another process at once
+    return None if made.is_over else made
+
+
+def _is_place_alone(options: Mapping[str, Any]) -> bool:
+    """Whether nothing else is wrong than where to connect to."""
+    if options.get("endpoints") is not None:
+        return False
+    try:
+        AzureOptions.parse({**options, "endpoint": None, "region": "westeurope"})
+    except SettingsError:
+        return False
+    return True
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 class AwaitingSecret:
     """An engine that cannot make a client.
 
     Args:
-        path: The file that is missing.
+        path: The file with the key, in the directory where the Secret is mounted.
+        held: The places to connect to that this process knows.
+        problem: What is wrong.
     """
 
     name = "azure"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, held: Mapping[str, Any], problem: str) -> None:
         self._path = path
+        self._held = held
+        self._had_key = path.exists()
+        self.problem = problem
+        """What is wrong."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the Secret says now what this process does not know."""
+        found = {name: _text(self._path.parent / entry) for name, entry in _PLACES.items()}
+        has_come = self._path.exists() and not self._had_key
+        return has_come or any(text is not None and text != self._held[name] for name, text in found.items())
 
     @property
     def capabilities(self) -> EngineCapabilities:
@@ -58,14 +106,6 @@ class AwaitingSecret:
     def voices(self) -> Sequence[Voice]:
         """None."""
         return ()
-
-    @property
-    def problem(self) -> str:
-        """What is missing."""
-        return (
-            f"AZURE_SPEECH_KEY_FILE: {self._path}: there is no such file; mount the Secret, or correct the path. "
-            "Neither AZURE_SPEECH_REGION nor AZURE_SPEECH_ENDPOINT is set: put it into the same Secret, or set it"
-        )
 
     def on_stale(self, callback: StaleCallback) -> None:
         """No client is ever made, so that none gets stale."""
@@ -82,13 +122,13 @@ class AwaitingSecret:
         """Fail.
 
         Raises:
-            EngineUnavailable: The file is still missing.
-            SettingsError: It has come: the sidecar must be started again to know the place.
+            EngineUnavailable: Nothing has changed.
+            SettingsError: The Secret has: the sidecar must be started again to know the place.
         """
-        if self._path.exists():
+        if self.is_over:
             raise SettingsError(
-                f"AZURE_SPEECH_KEY_FILE: {self._path} has come, and this process does not know where to connect: start "
-                "it again, with AZURE_SPEECH_REGION or AZURE_SPEECH_ENDPOINT"
+                f"AZURE_SPEECH_KEY_FILE: {self._path} has come, or what is beside it has changed, and this process "
+                "does not know where to connect: start it again, with AZURE_SPEECH_REGION or AZURE_SPEECH_ENDPOINT"
             )
         self._fail()
 

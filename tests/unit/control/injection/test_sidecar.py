@@ -249,6 +249,11 @@ def test_a_secret_that_is_missing_keeps_no_pod_from_starting() -> None:
     volume = next(one for one in made["spec"]["volumes"] if one["name"] == "speechpool-credentials")
     assert volume["secret"]["optional"] is True
     assert volume["secret"]["secretName"] == "azure"
+    assert [one["path"] for one in volume["secret"]["items"]] == [
+        "AZURE_SPEECH_KEY",
+        "AZURE_SPEECH_REGION",
+        "AZURE_SPEECH_ENDPOINT",
+    ]
 
 
 def test_with_entra_id_no_key_is_named() -> None:
