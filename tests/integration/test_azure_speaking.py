@@ -24,6 +24,7 @@ from tests.integration.azure_speaking import (
 
 from speechpool.errors import EngineFailed, EngineUnavailable, InvalidInput
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec
+from speechpool.speech.azure import synthesizer as synthesizer_module
 from speechpool.speech.azure.credentials import Credential, FixedCredential
 from speechpool.speech.azure.documents import MAX_SSML_BYTES
 from speechpool.speech.engine import SynthesisClient, Utterance
@@ -290,6 +291,48 @@ async def test_each_utterance_between_barge_ins_is_its_own(studio: Studio, emula
         assert marks_in(heard.audio) == {emulator.utterances[-1].mark}
         assert [word.text for word in heard.words] == ["short"]
     assert emulator.counts.upgrades == 1
+
+
+async def test_what_is_said_after_a_slow_stop_rides_the_same_connection(studio: Studio, emulator) -> None:
+    emulator.configure(pace=1.0)
+    client = await studio.warm()
+    with client._synthesizer._lock:  # as long as an SDK that has no time to stop
+        for _ in range(3):
+            speaking = client.speak(utterance(LONG, word_boundaries=True))
+            await speaking.cancel()
+            assert not speaking.is_over
+            assert client.is_ready
+        speaking = client.speak(utterance("and now this", word_boundaries=True))
+        assert not client.is_ready
+        with pytest.raises(EngineFailed, match="still in use"):
+            client.speak(utterance())
+    heard = await hear(speaking)
+    assert marks_in(heard.audio) == {emulator.utterances[-1].mark}
+    assert len(heard.audio) == emulator.utterances[-1].audio_bytes
+    assert [word.text for word in heard.words] == ["and", "now", "this"]
+    assert heard.report.was_warm
+    await client.clear_session_state()
+    assert client.is_ready
+    assert emulator.counts.upgrades == 1
+
+
+async def test_a_stop_that_never_ends_fails_what_waits_for_it_and_the_client_is_not_used_again(
+    studio: Studio, emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthesizer_module, "_STOP_SECONDS", 0.05)
+    emulator.configure(pace=1.0)
+    client = await studio.warm()
+    first = client.speak(utterance(LONG))
+    await first_audio(first)
+    with client._synthesizer._lock:
+        await first.cancel()
+        speaking = client.speak(utterance())
+        with pytest.raises(EngineFailed, match="did not stop"):
+            await hear(speaking)
+        assert not client.is_reusable
+        await speaking.cancel()
+    assert await speaking.wait_over(LIMIT_SECONDS)
+    assert len(emulator.utterances) == 1
 
 
 async def test_without_keeping_the_connection_a_cancelled_client_is_not_used_again(studio: Studio, emulator) -> None:

@@ -80,7 +80,10 @@ class Client(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it can be used now: warm-up done, connection or worker alive, nothing under way. Never blocks."""
+        """Whether it can be used now: warm-up done, connection or worker alive, nothing under way but what is stopping.
+
+        Never blocks.
+        """
 
     @property
     def is_reusable(self) -> bool:

@@ -202,6 +202,7 @@ class SdkSynthesizer:
         self._first_bytes = self._whole(int(rate * _FIRST_READ_SECONDS))
         self._read_bytes = self._whole(int(rate * _READ_SECONDS))
         self._lock = threading.Lock()  # a stop that overtakes its start is lost, one that comes late hits the next
+        self._turn = threading.Lock()  # a request that was stopped still disconnects its handlers when it ends
         self._running: SdkRequest | None = None
         self._synthesizer: sdk.SpeechSynthesizer | None = sdk.SpeechSynthesizer(config, audio_config=None)
         self._connection = SdkConnection(
@@ -223,18 +224,19 @@ class SdkSynthesizer:
                 authorize(self._synthesizer, credential)
 
     def say(self, request: SdkRequest) -> None:
-        """Say one request to its end; one at a time."""
-        try:
-            ended = self._say(request)
-        except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError and ValueError, with its own text
-            ended = Ended(code=type(error).__name__)
-        finally:
-            request.source.end()
-            with self._lock:
-                self._running = None
-                if self._synthesizer is not None:
-                    _disconnect(self._synthesizer, request.wanted)
-        request.ended(ended)
+        """Say one request to its end, once the one before it has ended."""
+        with self._turn:
+            try:
+                ended = self._say(request)
+            except Exception as error:  # noqa: BLE001 - the SDK raises RuntimeError and ValueError, with its own text
+                ended = Ended(code=type(error).__name__)
+            finally:
+                request.source.end()
+                with self._lock:
+                    self._running = None
+                    if self._synthesizer is not None:
+                        _disconnect(self._synthesizer, request.wanted)
+            request.ended(ended)
 
     def stop(self, request: SdkRequest) -> None:
         """Stop a request: it ends soon, without error. Nothing if it has ended."""
@@ -272,6 +274,8 @@ class SdkSynthesizer:
             return Ended()
         request.began(reference)
         self._read(stream, request)
+        if request.window.is_closed:
+            self.stop(request)  # whose thread may come too late: reading ends with the window
         ended = _how(stream)
         if ended.code is None and not request.window.is_closed:
             request.wait_for_events(reference)

@@ -110,7 +110,7 @@ class AzureSpeaking:
     async def cancel(self) -> None:
         """Stop now, within 50 ms; iteration ends without error, and no audio follows. Safe when already ended.
 
-        An SDK that takes longer goes on stopping in its thread; the client is not ready until it has.
+        An SDK that takes longer goes on stopping in its thread; what the client says next begins when it has.
         """
         if self._is_wanted and not self.is_over:
             self._is_suspect = self._is_owed_audio()
@@ -131,6 +131,16 @@ class AzureSpeaking:
     def is_over(self) -> bool:
         """Whether the SDK has nothing more to do with it."""
         return self._over.is_set()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the SDK has taken it, or is done with it."""
+        return self._reference is not None or self.is_over
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was cancelled, and the SDK is not done with it yet."""
+        return not self._is_wanted and not self.is_over
 
     @property
     def is_suspect(self) -> bool:

@@ -36,8 +36,9 @@ __all__ = ["AzureSynthesizer", "client_properties"]
 
 logger = logging.getLogger(__name__)
 
-_STOP_SECONDS = 1.0
-"""How long a request may take to end once it was stopped; then the client is closed and replaced."""
+_STOP_SECONDS = 3.0
+"""How long a request may take to end once it was stopped; then the client is closed and replaced. It takes 21 ms at
+most where the machine has time for it (`AzureSpeaking.cancel`): the rest is for one that has not."""
 
 
 def client_properties(options: AzureOptions) -> dict[str, str]:
@@ -92,8 +93,8 @@ class AzureSynthesizer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether its connection is open, nothing is under way, and its credential holds."""
-        return self.is_reusable and self._is_idle
+        """Whether its connection is open, its credential holds, and nothing is under way but what stops by itself."""
+        return self.is_reusable and (self._is_idle or self._is_stopping)
 
     @property
     def endpoint(self) -> str | None:
@@ -108,6 +109,12 @@ class AzureSynthesizer:
     @property
     def _is_idle(self) -> bool:
         return self._speaking is None or self._speaking.is_over
+
+    @property
+    def _is_stopping(self) -> bool:
+        """Whether what is under way was cancelled, and leaves the connection as it is."""
+        speaking = self._speaking
+        return self._options.keep_connection and bool(speaking and speaking.is_stopping and not speaking.is_suspect)
 
     async def warm(self) -> bool:
         """Open the connection, within `connectTimeoutSeconds`.
@@ -156,7 +163,7 @@ class AzureSynthesizer:
             await speaking.cancel()
             if not await speaking.wait_over(_STOP_SECONDS):
                 self._is_spent = True
-                raise EngineFailed(f"the SDK did not stop within {_STOP_SECONDS:g} s")
+                raise _not_stopped()
             self._speaking = None
         if not self.is_reusable:
             raise EngineFailed("the synthesizer is closed or spent")
@@ -186,7 +193,7 @@ class AzureSynthesizer:
     # --- the user's side ---
 
     def speak(self, utterance: Utterance) -> AzureSpeaking:
-        """Start an utterance.
+        """Start an utterance; after one that was cancelled and still stops, as soon as that has ended.
 
         Raises:
             EngineFailed: Another one is under way, or the client is not open, closed or spent.
@@ -217,7 +224,7 @@ class AzureSynthesizer:
         )
 
     def _check_free(self) -> None:
-        if not self._is_idle:
+        if not self._is_idle and not self._is_stopping:
             raise EngineFailed("the synthesizer is still in use")
         if not self.is_ready:
             raise EngineFailed(f"the synthesizer is {'closed or spent' if self._is_spent else 'not open'}")
@@ -225,16 +232,25 @@ class AzureSynthesizer:
     def _begin(self, speaking: AzureSpeaking, source: Source, wanted: Wanted) -> None:
         assert self._synthesizer is not None
         request = SdkRequest(source, wanted, speaking.window, speaking, Bridge())
+        if not self._is_idle:
+            asyncio.get_running_loop().call_later(_STOP_SECONDS, self._wait_no_longer, speaking)
         self._threads.start(self._synthesizer.say, request)
         self._speaking = speaking
         self._request = request
+
+    def _wait_no_longer(self, speaking: AzureSpeaking) -> None:
+        """What it begins after should have stopped by now."""
+        if not speaking.has_begun:
+            self._is_spent = True
+            speaking.fail(_not_stopped())
 
     def _stop(self, speaking: AzureSpeaking) -> None:
         if speaking is self._speaking and self._request is not None and self._synthesizer is not None:
             self._threads.dispose(partial(self._synthesizer.stop, self._request), name="utterance")
 
     def _ended(self, speaking: AzureSpeaking, error: SpeechPoolError | None) -> None:
-        self._request = None
+        if speaking is self._speaking:
+            self._request = None
         if error is not None:
             self._endpoint.failed(error)
         elif speaking.has_audio:
@@ -339,3 +355,7 @@ class AzureSynthesizer:
         elif was_open and not self._is_spent:
             logger.debug("synthesizer lost its connection", extra={"endpoint": self._endpoint.name})
             self._lose()
+
+
+def _not_stopped() -> EngineFailed:
+    return EngineFailed(f"the SDK did not stop within {_STOP_SECONDS:g} s")
