@@ -16,6 +16,7 @@ from tests.e2e.releases import RESTRICTED, deployment, installed_release, pods_o
 BY_HAND = Path(__file__).parents[2] / "examples" / "sidecar-by-hand.yaml"
 POOLS = "/apis/speechpool.dev/v1alpha1/namespaces/{}/speechpools"
 SIDECAR = "speechpool"
+KEY = "AZURE_SPEECH_KEY"
 SPEC = {"selector": {"matchLabels": {"app": "voice"}}, "warmSize": 1}
 
 
@@ -136,6 +137,38 @@ def test_a_job_with_an_injected_sidecar_completes(node: Node, team: str):
     node.post(f"/apis/batch/v1/namespaces/{team}/jobs", job)
     path = f"/apis/batch/v1/namespaces/{team}/jobs/good-morning"
     node.wait_for(lambda: "completionTime" in (node.get(path).get("status") or {}), "the Job does not complete")
+
+
+def test_azures_sdk_in_an_injected_sidecar_speaks_over_a_socket_that_was_open_before(node: Node, team: str):
+    start_emulator(node, team)
+    node.post(f"/api/v1/namespaces/{team}/secrets", {"metadata": {"name": "azure"}, "stringData": {KEY: "emulated"}})
+    app = deployment("azure-voice")
+    app["spec"]["template"]["metadata"]["annotations"] = {
+        "speechpool.dev/engine": "azure",
+        "speechpool.dev/credentials-secret": "azure",
+        "speechpool.dev/azure-endpoint": f"ws://azure.{team}.svc:7070",
+    }
+    node.post(f"/apis/apps/v1/namespaces/{team}/deployments", app)
+    node.wait_for(lambda: any(map(is_ready, pods_of(node, team, "azure-voice"))), "the pod is not ready")
+    (pod,) = pods_of(node, team, "azure-voice")
+    name = pod["metadata"]["name"]
+    node.wait_for(lambda: "first byte" in node.logs(team, name, "app"), "the application has not spoken")
+    assert node.logs(team, name, "app").startswith("warm client")
+    (utterance,) = node.get(f"/api/v1/namespaces/{team}/pods/azure:7070/proxy/emulator/utterances")
+    assert utterance["connection_age_seconds"] > 0.1, utterance
+
+
+def start_emulator(node: Node, namespace: str) -> None:
+    strict = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    context = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    container = {"name": "azure", "image": image("azure-emulator"), "securityContext": strict}
+    container["readinessProbe"] = {"tcpSocket": {"port": 7070}, "periodSeconds": 1}
+    metadata = {"name": "azure", "labels": {"app": "azure"}}
+    spec = {"securityContext": context, "terminationGracePeriodSeconds": 1, "containers": [container]}
+    node.post(f"/api/v1/namespaces/{namespace}/pods", {"metadata": metadata, "spec": spec})
+    service = {"selector": {"app": "azure"}, "ports": [{"port": 7070}]}
+    node.post(f"/api/v1/namespaces/{namespace}/services", {"metadata": {"name": "azure"}, "spec": service})
+    node.wait_for_pod(namespace, "azure", is_ready, "the emulator is not ready")
 
 
 def test_uninstalled_it_leaves_no_object_stuck_and_the_definition_in_place(node: Node, team: str):
