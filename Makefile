@@ -44,6 +44,7 @@ test: $(STAMP) ## run every test that needs no Kubernetes
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/integration tests/contract tests/unit
 
 e2e: kube ## run the tests on a real Kubernetes
+	@$(BIN)/python -m tests.cluster.node
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests/e2e
 
 REGISTRY ?=

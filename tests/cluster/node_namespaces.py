@@ -37,7 +37,9 @@ class Namespaces:
     """
 
     def __init__(self, resolv: Path) -> None:
-        words = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "cat"]
+        # with that signal ignored the kernel itself reaps whatever ends in the process namespace
+        keep = ["env", "--ignore-signal=CHLD", "cat"]
+        words = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", *keep]
         self._holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self._pid = _only_child(self._holder.pid)
         self.cgroup = f"speechpool-node-{self._pid}"
@@ -69,7 +71,7 @@ class Namespaces:
         assert self._holder.stdin
         self._holder.stdin.close()
         self._holder.wait(PATIENCE_SECONDS)
-        for parent in _cgroup_parents():
+        for parent in (_CGROUPS, *_CGROUPS.iterdir()):  # runc makes some where nobody asked
             _remove_tree(parent / self.cgroup)
 
 
