@@ -57,7 +57,7 @@ class Installed:
                     "apiGroups": [""],
                     "resources": ["secrets"],
                     "resourceNames": ["speechpool-certificates"],
-                    "verbs": ["get", "update"],
+                    "verbs": ["get", "list", "watch", "update"],
                 }
             ],
             "ClusterRole": [
@@ -65,7 +65,7 @@ class Installed:
                     "apiGroups": ["admissionregistration.k8s.io"],
                     "resources": ["mutatingwebhookconfigurations"],
                     "resourceNames": [self.webhook],
-                    "verbs": ["get", "patch"],
+                    "verbs": ["get", "list", "watch", "patch"],
                 }
             ],
         }

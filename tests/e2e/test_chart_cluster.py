@@ -197,10 +197,10 @@ LEASE: Rules = {
     ("create", "coordination.k8s.io", "leases", ""),
     *((verb, "coordination.k8s.io", "leases", "speechpool-operator") for verb in ("get", "update")),
 }
-SECRET: Rules = {(verb, "", "secrets", "speechpool-certificates") for verb in ("get", "update")}
+SECRET: Rules = {(verb, "", "secrets", "speechpool-certificates") for verb in ("get", "list", "watch", "update")}
 HOOK: Rules = {
     (verb, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "speechpool-injector")
-    for verb in ("get", "patch")
+    for verb in ("get", "list", "watch", "patch")
 }
 UPGRADES: Rules = {*((verb, "", "pods", "") for verb in ("get", "list", "patch")), ("create", "", "events", "")}
 

@@ -15,6 +15,7 @@ from tests.cluster.apiserver import ApiServer
 from tests.e2e.injectors import Installed, certificates, eventually, installed, running
 from tests.e2e.test_injector import ASK, create, has_sidecar, manifest
 
+from speechpool_operator import certificates_keeper
 from speechpool_operator.certificates import Held, Terms
 from speechpool_operator.certificates_keeper import CaBundle, Keeper
 from speechpool_operator.certificates_serving import Serving
@@ -58,12 +59,37 @@ def test_two_that_start_at_once_agree(api: ApiServer, place: Installed) -> None:
 
 def test_a_bundle_that_somebody_overwrote_is_written_again(api: ApiServer, place: Installed) -> None:
     with running(place):
-        path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{place.webhook}"
-        found = api.get(path)
-        for webhook in found["webhooks"]:
-            webhook["clientConfig"]["caBundle"] = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
-        api.request("PUT", path, found)
+        _overwrite_bundle(api, place, trustme.CA().cert_pem.bytes())
         eventually(lambda: place.bundle() == place.texts()["ca.crt"])
+
+
+async def test_what_somebody_changes_is_mended_without_waiting_for_the_next_look(
+    api: ApiServer, place: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates_keeper, "LOOK_SECONDS", 1e6)
+    terms = Terms(hosts={"injector": ("localhost",)})
+    async with KubeClient(access(str(api.kubeconfig()))) as client:
+        bundle, name = CaBundle(client, place.webhook), "speechpool-certificates"
+        keeping = asyncio.create_task(
+            Keeper(client, namespace=place.namespace, name=name, terms=terms, bundle=bundle).run()
+        )
+        try:
+            await asyncio.to_thread(eventually, lambda: place.bundle() == place.texts().get("ca.crt", "none"))
+            first = place.bundle()
+            api.patch(place.secret, {"data": {"ca-signing.key": None}})
+            await asyncio.to_thread(eventually, lambda: first != place.bundle() == place.texts().get("ca.crt"))
+            _overwrite_bundle(api, place, trustme.CA().cert_pem.bytes())
+            await asyncio.to_thread(eventually, lambda: place.bundle() == place.texts()["ca.crt"])
+        finally:
+            keeping.cancel()
+
+
+def _overwrite_bundle(api: ApiServer, place: Installed, pem: bytes) -> None:
+    path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{place.webhook}"
+    found = api.get(path)
+    for webhook in found["webhooks"]:
+        webhook["clientConfig"]["caBundle"] = base64.b64encode(pem).decode()
+    api.request("PUT", path, found)
 
 
 async def test_an_authority_is_replaced_and_every_pod_admitted_at_each_step(api: ApiServer, place: Installed) -> None:
@@ -139,11 +165,7 @@ def test_mounted_certificates_are_used_and_followed(api: ApiServer, place: Insta
     settings = {name: str(tmp_path / file) for name, file in files.items()}
     authority.cert_pem.write_to_path(settings["CA_FILE"])
     _issue(authority, settings)
-    path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{place.webhook}"
-    found = api.get(path)
-    for webhook in found["webhooks"]:
-        webhook["clientConfig"]["caBundle"] = base64.b64encode(authority.cert_pem.bytes()).decode()
-    api.request("PUT", path, found)
+    _overwrite_bundle(api, place, authority.cert_pem.bytes())
     with running(place, CERTIFICATES="files", KUBECONFIG="/nonexistent", **settings) as injector:
         made = create(api, place.pods, manifest("asks", labels=ASK))
         assert made["metadata"]["annotations"]["speechpool.dev/operator-ca"] == authority.cert_pem.bytes().decode()

@@ -14,7 +14,9 @@ __all__ = ["ConfigFile", "read_file"]
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at the file; one takes microseconds."""
+
 MAX_BYTES: Final = 1024 * 1024
 """Largest file: a ConfigMap's bound."""
 
