@@ -170,17 +170,24 @@ class Fleet:
         self._heard(pod.uid, member)
         self._recount(pod.uid)
 
-    def said(self, uid: str, cell: Cell, state: State) -> None:
-        """Note what the sidecar of a pod said; what comes on an older connection of it counts no more."""
+    def said(self, uid: str, cell: Cell, state: State) -> bool:
+        """Note what the sidecar of a pod said; what comes on an older connection of it counts no more.
+
+        Returns:
+            Whether it is news; most answers to heartbeats are the same `state` as before.
+        """
         member = self.members.get(uid)
         if not member or not member.stream or member.stream.cell is not cell:
-            return
+            return False
+        stream, was_late = member.stream, member.late
         self._heard(uid, member)
-        stream = member.stream
+        if state is stream.state and not was_late:
+            return False
         stream.state = state
         if all(one.warm >= one.wanted for one in state.pools.values()):
             stream.filled = state.applied
         self._recount(uid)
+        return True
 
     def gone(self, uid: str, cell: Cell) -> None:
         """Note that a connection of a pod's sidecar ended; there may be a newer one."""

@@ -86,7 +86,11 @@ def counted(member: Member, pool: SpeechPool) -> Counted:
     state, revision = member.stream.state, pool.message.revision if pool.message else None
     if not state:
         return Counted(pod=shown, connected=True, silent=silent, warming=True)
-    pools = state.pools.values()
+    warm = wanted = unready = 0
+    for one in state.pools.values():
+        warm += one.warm
+        wanted += one.wanted
+        unready += not one.ready
     synced = state.state is Applying.APPLIED and revision is not None and state.applied == revision
     refused = state.state is Applying.REJECTED and revision is not None and state.offered == revision
     return Counted(
@@ -96,7 +100,7 @@ def counted(member: Member, pool: SpeechPool) -> Counted:
         silent=silent,
         synced=synced,
         error=state.error if refused else None,
-        warming=not all(one.ready for one in pools) or member.stream.filled != state.applied,
-        warm=sum(one.warm for one in pools),
-        wanted=sum(one.wanted for one in pools),
+        warming=unready > 0 or member.stream.filled != state.applied,
+        warm=warm,
+        wanted=wanted,
     )

@@ -141,8 +141,8 @@ class Streams:
 
     def said(self, uid: str, cell: Cell, state: State) -> None:
         """A sidecar says how it is."""
-        self._fleet.said(uid, cell, state)
-        self._wake()
+        if self._fleet.said(uid, cell, state):
+            self._wake()
 
     def gone(self, uid: str, cell: Cell) -> None:
         """A stream ended."""

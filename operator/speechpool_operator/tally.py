@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from speechpool_operator.names import Reason
 from speechpool_operator.objects import Key
@@ -9,8 +10,7 @@ from speechpool_operator.objects import Key
 __all__ = ["Counted", "Tally"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counted(NamedTuple):
     """What one sidecar adds.
 
     Args:

@@ -101,6 +101,30 @@ async def test_what_a_sidecar_says_reaches_its_objects_status():
     assert control.writer.statuses["calls", "voice"][1]["connected"] == 0
 
 
+async def test_an_answer_that_says_nothing_new_plans_nothing_and_is_heard():
+    control = await Control().start()
+    state = applied(sent(control.cell))
+    control.streams.said(POD.uid, control.cell, state)
+    await settle()
+    before = len(control.plans)
+    for _ in range(5):
+        await asyncio.sleep(4)
+        control.streams.said(POD.uid, control.cell, state)
+    assert len(control.plans) <= before + 2
+    assert not control.fleet.members[POD.uid].late
+
+
+async def test_a_sidecar_that_fell_silent_is_back_with_the_words_of_before():
+    control = await Control().start()
+    state = applied(sent(control.cell))
+    control.streams.said(POD.uid, control.cell, state)
+    await asyncio.sleep(30)
+    control.streams.said(POD.uid, control.cell, state)
+    await settle()
+    kinds = {one["type"] for one in control.writer.statuses["calls", "voice"][1]["conditions"]}
+    assert "Stale" not in kinds
+
+
 async def test_time_alone_makes_plans_too():
     control = await Control().start()
     control.streams.said(POD.uid, control.cell, applied(sent(control.cell)))
