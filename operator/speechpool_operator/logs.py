@@ -1,29 +1,22 @@
 """What the operator writes to its log: one line a record, in the form of the sidecars' logs.
 
-Messages are constants; what differs from one record to the next is in `extra`. kopf writes sentences with the names of
-objects in them: of those the warnings are kept, as a field of one constant message. Nothing that looks like a token is
-ever written, whoever put it there.
+kopf writes sentences with the names of objects in them: of those the warnings are kept, as a field of one constant
+message. Nothing that looks like a token is ever written, whoever put it there.
 """
 
-import json
+import copy
 import logging
 import re
-import sys
-import traceback
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import TextIO
+from typing import Final, TextIO
 
-from speechpool.errors import SpeechPoolError
+from speechpool.settings import logs
 
-__all__ = ["JsonFormatter", "TextFormatter", "configure_logging", "set_level"]
+__all__ = ["configure_logging", "set_level"]
 
 OURS, KOPF = "speechpool_operator", "kopf"
 
-_STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
-_KOPFS_OWN = frozenset({"k8s_ref", "k8s_skip", "settings"})
-_PLAIN = re.compile(r"[\w.:/@+-]+", re.ASCII)
-_TOKEN = re.compile(r"eyJ[\w-]{8,}(\.[\w-]*){0,4}|(?i:bearer)\s+[\w.~+/=-]{8,}", re.ASCII)  # RFC 7519, RFC 6750
+_KOPFS_OWN: Final = ("k8s_ref", "k8s_skip", "settings")
+_TOKEN: Final = re.compile(r"eyJ[\w-]{8,}(\.[\w-]*){0,4}|(?i:bearer)\s+[\w.~+/=-]{8,}", re.ASCII)  # RFC 7519, RFC 6750
 
 
 def configure_logging(level: str, log_format: str = "auto", stream: TextIO | None = None) -> None:
@@ -35,12 +28,7 @@ def configure_logging(level: str, log_format: str = "auto", stream: TextIO | Non
         log_format: "json", "text", or "auto": text on a terminal, JSON elsewhere.
         stream: Where to; stderr by default.
     """
-    stream = stream or sys.stderr
-    handler = _Handler(stream)
-    is_text = stream.isatty() if log_format == "auto" else log_format == "text"
-    handler.setFormatter(TextFormatter() if is_text else JsonFormatter())
-    logging.getLogger().handlers = [handler]
-    logging.captureWarnings(capture=True)
+    logs.configure_logging(level, log_format, stream, ours=OURS, make_handler=_Handler)
     set_level(level)
 
 
@@ -50,94 +38,23 @@ def set_level(level: str) -> None:
     Args:
         level: "debug", "info", "warning" or "error".
     """
-    number = logging.getLevelNamesMapping()[level.upper()]
-    logging.getLogger(OURS).setLevel(number)
-    logging.getLogger().setLevel(max(number, logging.WARNING))
-    logging.getLogger(KOPF).setLevel(max(number, logging.WARNING))
+    logs.set_level(level, ours=OURS)
+    logging.getLogger(KOPF).setLevel(logging.getLogger().level)  # it may have set its own
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the record's own fields, and error where there is one."""
+class _Handler(logs.LineHandler):
+    """Writes kopf's records as the others, and hides tokens."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one record as a JSON object without a newline in it."""
-        known = {
-            "time": _time(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": _message(record),
-        }
-        # ours last, so that no field of a record can pose as its time or level
-        return _discreet(json.dumps({**known, **_fields(record), **known}, default=str, separators=(",", ":")))
+        """Write one record as a line."""
+        is_kopfs = record.name == KOPF or record.name.startswith(f"{KOPF}.")
+        return _TOKEN.sub("[token]", super().format(_complaint(record) if is_kopfs else record))
 
 
-class TextFormatter(logging.Formatter):
-    """One line for people: time, level, message, then `key=value` for each field."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write one record as a line; control characters are escaped."""
-        message = _message(record)
-        shown = message if message.isprintable() else json.dumps(message)
-        head = f"{_time(record)} {record.levelname.lower():<7} {shown}"
-        return _discreet(" ".join([head, *(f"{key}={_text(value)}" for key, value in _fields(record).items())]))
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """A log that cannot be written (its reader is gone, the disk is full) must not stop the operator."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's own name
-        """Drop the record: the standard handler would print its fields and a traceback to the same broken stream."""
-
-
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _is_kopfs(record: logging.LogRecord) -> bool:
-    return record.name == KOPF or record.name.startswith(f"{KOPF}.")
-
-
-def _message(record: logging.LogRecord) -> str:
-    return "kopf complained" if _is_kopfs(record) else record.getMessage()
-
-
-def _fields(record: logging.LogRecord) -> dict[str, object]:
-    fields = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-    if _is_kopfs(record):
-        fields = {key: value for key, value in fields.items() if key not in _KOPFS_OWN}
-        fields["detail"] = record.getMessage()
-    if record.exc_info and record.exc_info[1]:
-        chain = list(_chain(record.exc_info[1]))
-        frames = traceback.extract_tb(chain[0].__traceback__)
-        fields["error"] = " <- ".join(_described(error) for error in chain)
-        fields["traceback"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    return fields
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, str | int):
-        return str(value) if _PLAIN.fullmatch(str(value)) else json.dumps(str(value))
-    return json.dumps(value, default=str)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, then what caused it; of a task group's errors the first, for a group says nothing itself."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-            continue
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _described(error: BaseException) -> str:
-    name = type(error).__name__
-    return f"{name}: {error}" if isinstance(error, SpeechPoolError | OSError) else name
-
-
-def _discreet(line: str) -> str:
-    return _TOKEN.sub("[token]", line)
+def _complaint(record: logging.LogRecord) -> logging.LogRecord:
+    made = copy.copy(record)
+    made.msg, made.args = "kopf complained", ()
+    vars(made)["detail"] = record.getMessage()
+    for name in _KOPFS_OWN:
+        vars(made).pop(name, None)
+    return made

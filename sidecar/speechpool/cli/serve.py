@@ -10,7 +10,7 @@ from collections.abc import Callable
 from speechpool.config import load
 from speechpool.config.flags import add_setting_flags, flag_layer
 from speechpool.errors import SettingsError
-from speechpool.logs import configure_logging
+from speechpool.settings.logs import configure_logging
 
 __all__ = ["configure", "run"]
 

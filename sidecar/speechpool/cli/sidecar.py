@@ -22,9 +22,9 @@ from speechpool.config import ConfigStore, FileWatcher
 from speechpool.config.operator_stream import OperatorStream
 from speechpool.config.store import Outcome, Update
 from speechpool.errors import SettingsError
-from speechpool.logs import set_level
 from speechpool.service.service import SpeechService
 from speechpool.settings import Settings, Source
+from speechpool.settings.logs import set_level
 from speechpool.speech.loading import load_engine
 
 __all__ = ["run_sidecar"]

@@ -1,4 +1,4 @@
-"""What is written to the log and how: one line a record, JSON for machines or text for people.
+"""What is written to the log and how, as `logLevel` and `logFormat` say: one line a record, for machines or people.
 
 Messages are constants; what differs from one record to the next is in `extra`. An exception's message is written only
 where the exception is ours or the operating system's: any other may quote what a user sent.
@@ -9,44 +9,61 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
 from speechpool.errors import SpeechPoolError
 
-__all__ = ["JsonFormatter", "TextFormatter", "configure_logging", "set_level"]
+__all__ = ["JsonFormatter", "LineHandler", "TextFormatter", "configure_logging", "set_level"]
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 _PLAIN = re.compile(r"[\w.:/@+-]+", re.ASCII)
 
 
-def configure_logging(level: str, log_format: str = "auto", stream: TextIO | None = None) -> None:
+class LineHandler(logging.StreamHandler[TextIO]):
+    """A log that cannot be written (its reader is gone, the disk is full) must not stop the program."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's own name
+        """Drop the record: the standard handler would print its fields and a traceback to the same broken stream."""
+
+
+def configure_logging(
+    level: str,
+    log_format: str = "auto",
+    stream: TextIO | None = None,
+    *,
+    ours: str = "speechpool",
+    make_handler: Callable[[TextIO], LineHandler] = LineHandler,
+) -> None:
     """Send every record of this process to one stream, replacing what was configured before.
 
     Args:
-        level: "debug", "info", "warning" or "error": the lowest level of SpeechPool's own records. Libraries' records
+        level: "debug", "info", "warning" or "error": the lowest level of the program's own records. Libraries' records
             below "warning" are left out.
         log_format: "json", "text", or "auto": text on a terminal, JSON elsewhere.
         stream: Where to; stderr by default.
+        ours: The logger of the program's own records.
+        make_handler: Makes what writes to the stream.
     """
     stream = stream or sys.stderr
-    handler = _Handler(stream)
+    handler = make_handler(stream)
     is_text = stream.isatty() if log_format == "auto" else log_format == "text"
     handler.setFormatter(TextFormatter() if is_text else JsonFormatter())
     logging.getLogger().handlers = [handler]
     logging.captureWarnings(capture=True)
-    set_level(level)
+    set_level(level, ours=ours)
 
 
-def set_level(level: str) -> None:
+def set_level(level: str, *, ours: str = "speechpool") -> None:
     """Change the lowest level that is written, at once.
 
     Args:
         level: "debug", "info", "warning" or "error".
+        ours: The logger of the program's own records.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.getLogger("speechpool").setLevel(number)
+    logging.getLogger(ours).setLevel(number)
     logging.getLogger().setLevel(max(number, logging.WARNING))
 
 
@@ -75,13 +92,6 @@ class TextFormatter(logging.Formatter):
             f"{_time(record)} {record.levelname.lower():<7} {message if message.isprintable() else json.dumps(message)}"
         )
         return " ".join([head, *(f"{key}={_text(value)}" for key, value in _fields(record).items())])
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """A log that cannot be written (its reader is gone, the disk is full) must not stop speech."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # logging's own name
-        """Drop the record: the standard handler would print its fields and a traceback to the same broken stream."""
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from speechpool.errors import EngineFailed
-from speechpool.logs import configure_logging, set_level
+from speechpool.settings.logs import configure_logging, set_level
 
 logger = logging.getLogger("speechpool.example")
 
