@@ -19,7 +19,15 @@ import trustme
 import yaml
 from tests.cluster.apiserver import PATIENCE_SECONDS, ApiError, ApiServer
 
-__all__ = ["Operator", "allow_operator", "control_plane", "running_operator", "start_operator"]
+__all__ = [
+    "ACCOUNT",
+    "KUBE_AUDIENCE",
+    "Operator",
+    "allow_operator",
+    "control_plane",
+    "running_operator",
+    "start_operator",
+]
 
 KUBE_AUDIENCE = "https://kubernetes.default.svc"
 ACCOUNT = "speechpool-operator"
@@ -206,6 +214,7 @@ def running_operator(
     listen: str = "127.0.0.1:0",
     env: Mapping[str, str] | None = None,
     ready: bool = True,
+    program: str = "speechpool_operator",
 ) -> Iterator[Operator]:
     """An operator; stopped with SIGTERM at the end, if it still runs.
 
@@ -218,6 +227,7 @@ def running_operator(
         listen: Where sidecars connect; name a port to start another one in its place.
         env: More variables of its environment.
         ready: Wait until it is ready.
+        program: The module that is started: the command's, or one that makes it another operator before.
     """
     namespace = namespace or api.namespace()
     allow_operator(api, namespace, watch_namespace)
@@ -232,7 +242,7 @@ def running_operator(
     ]
     ours = {key: value for key, value in os.environ.items() if not key.startswith("SPEECHPOOL_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "speechpool_operator", "run", *words, *flags],
+        [sys.executable, "-m", program, "run", *words, *flags],
         env=ours | dict(env or {}),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -20,10 +20,12 @@ class Callers:
 
     Args:
         sidecar: Whom they call.
+        pause_seconds: Of each between two utterances.
     """
 
-    def __init__(self, sidecar: Sidecar) -> None:
+    def __init__(self, sidecar: Sidecar, pause_seconds: float = 0.0) -> None:
         self.sidecar = sidecar
+        self._pause_seconds = pause_seconds
         self.heard = {"http": 0, "websocket": 0}
         self.problems: list[str] = []
         self._reference = self._spoken()
@@ -35,7 +37,7 @@ class Callers:
 
     def http(self) -> None:
         """Call by HTTP, with a connection for each utterance."""
-        while not self._is_over.is_set():
+        while not self._is_over.wait(self._pause_seconds):
             self._note("http", self._spoken)
 
     def websocket(self) -> None:
@@ -56,6 +58,7 @@ class Callers:
         async with unix_connect(str(self.sidecar.socket), path, max_size=None) as socket:
             talk = Talk(socket)
             while not self._is_over.is_set():
+                await asyncio.sleep(self._pause_seconds)
                 await talk.send("speak", input=TEXT, response_format="pcm")
                 events, audio = await talk.utterance()
                 assert events[-1]["type"] == "completed", events[-1]
@@ -76,9 +79,9 @@ class Callers:
 
 
 @contextlib.contextmanager
-def calling(sidecar: Sidecar, *, http: int = 1, websocket: int = 0) -> Iterator[Callers]:
+def calling(sidecar: Sidecar, *, http: int = 1, websocket: int = 0, pause_seconds: float = 0.0) -> Iterator[Callers]:
     """Callers who speak until the end of the context, and have noticed nothing then."""
-    callers = Callers(sidecar)
+    callers = Callers(sidecar, pause_seconds)
     ways = [callers.http] * http + [callers.websocket] * websocket
     threads = [threading.Thread(target=way, name="caller") for way in ways]
     for each in threads:

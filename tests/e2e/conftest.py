@@ -1,14 +1,22 @@
 """The real Kubernetes: its fixtures are for the tests in this directory alone, so that all others need only Python."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
-from tests.cluster.apiserver import api
+from tests.cluster.apiserver import ApiServer, api, running_api_server
 from tests.cluster.node import node
 from tests.cluster.operators import control_plane, start_operator
-from tests.cluster.speechpools import pools_api
+from tests.cluster.speechpools import install_crd, pools_api
 
-__all__ = ["api", "control_plane", "node", "pools_api", "start_operator"]
+__all__ = ["api", "control_plane", "node", "pools_api", "start_operator", "stormy_api"]
+
+
+@pytest.fixture(scope="session")
+def stormy_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """An API server that knows SpeechPools, for those who kill and freeze it; they leave it running."""
+    with running_api_server(tmp_path_factory.mktemp("stormy")) as server:
+        install_crd(server)
+        yield server
 
 
 @pytest.hookimpl(tryfirst=True)

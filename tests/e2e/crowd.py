@@ -137,7 +137,7 @@ class Crowd:
         self.members: dict[str, Follower] = {}
         self._loop = uvloop.new_event_loop()
         self._stop = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),), name="crowd")
 
     def __enter__(self) -> "Crowd":
@@ -160,6 +160,11 @@ class Crowd:
         made = self.members[name] = Follower(name, place)
         self._loop.call_soon_threadsafe(self._start, made)
         return made
+
+    def leave(self, name: str) -> None:
+        """Take a sidecar away."""
+        del self.members[name]
+        self._loop.call_soon_threadsafe(self._tasks[name].cancel)
 
     def all_run(self, generation: int, told: Callable[[], object] = lambda: "") -> None:
         """Wait until every sidecar runs this generation."""
@@ -185,13 +190,12 @@ class Crowd:
         return sum(int(one.facts["reconnectsTotal"]) for one in tuple(self.members.values()))
 
     def _start(self, member: Follower) -> None:
-        task = self._loop.create_task(member.stream.run(), name=member.name)
-        self._tasks.add(task)
+        self._tasks[member.name] = self._loop.create_task(member.stream.run(), name=member.name)
 
     async def _run(self) -> None:
         await self._stop.wait()
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks.values())
             await asyncio.sleep(0.1)  # connections that were broken off are closed in turns of the loop to come

@@ -1,0 +1,109 @@
+"""An operator with its sidecars in stormy weather: real and hasty, behind a gateway, with somebody who speaks on."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.apiserver import ApiServer
+from tests.cluster.operators import ACCOUNT, KUBE_AUDIENCE, Operator, allow_operator, running_operator
+from tests.e2e.api_gateway import Gateway, gateway
+from tests.e2e.callers import Callers, calling
+from tests.e2e.crowd import Crowd
+from tests.e2e.hasty_operator import PROGRAM
+from tests.e2e.sidecars import Calls, sidecar_of, waited
+from tests.integration.sidecar import Sidecar
+
+__all__ = ["Rig", "generation_of", "hasty_operator", "rig"]
+
+CROWD = 8
+PAUSE_SECONDS = 0.2
+POOLS = [{"name": "tts", "kind": "TextToSpeech"}]
+
+
+def generation_of(sidecar: Sidecar) -> int:
+    """Of the operator's settings that a real sidecar runs; 0 without any."""
+    sources = sidecar.client.get_json("/v1/config")["sources"]
+    return next(int(one["generation"] or 0) for one in sources if one["source"] == "operator")
+
+
+@contextlib.contextmanager
+def hasty_operator(calls: Calls, directory: Path, *flags: str, **options: Any) -> Iterator[Operator]:
+    """A hasty operator of this namespace alone; `running_operator` has its arguments."""
+    where = {"namespace": calls.name, "watch_namespace": calls.name, "program": PROGRAM}
+    with running_operator(calls.api, directory, *flags, **{**where, **options}) as operator:
+        yield operator
+
+
+class Rig:
+    """One object, a hasty operator, sidecars in this process, and a real one with a caller who is never to notice.
+
+    Args:
+        calls: The namespace.
+        directory: Where everything is.
+        through: The gateway between the operator and the API server.
+    """
+
+    def __init__(self, calls: Calls, directory: Path, through: Gateway) -> None:
+        self.calls = calls
+        self.api = calls.api
+        self.directory = directory
+        self.gateway = through
+        self.operator: Operator
+        self.crowd: Crowd
+        self.sidecar: Sidecar
+        self.callers: Callers
+        self.size = 1
+        self._running = contextlib.ExitStack()
+        allow_operator(self.api, calls.name, calls.name)
+        token = self.api.token(calls.name, None, account=ACCOUNT, audience=KUBE_AUDIENCE, seconds=36_000)
+        self._kubeconfig = through.kubeconfig(self.api.kubeconfig(token=token, name=f"gateway-{calls.name}"))
+
+    def start_operator(self) -> None:
+        """Start the operator, or another one in its place."""
+        listen = {"listen": self.operator.address} if hasattr(self, "operator") else {}
+        made = hasty_operator(self.calls, self.directory, "--kubeconfig", str(self._kubeconfig), **listen)
+        self.operator = self._running.enter_context(made)
+
+    def stop(self) -> None:
+        """Stop every operator."""
+        self._running.close()
+
+    def edit(self) -> int:
+        """Change the object; its new generation."""
+        self.size += 1
+        changed = self.api.patch(f"{self.calls.path}/voice", {"spec": {"warmSize": 1 + self.size % 2}})
+        return int(changed["metadata"]["generation"])
+
+    def is_well(self) -> None:
+        """A change reaches every sidecar, the status says so, the operator is in health, and nobody heard a break."""
+        generation = self.edit()
+        self.crowd.all_run(generation)
+        waited(lambda: generation_of(self.sidecar) == generation, lambda: generation_of(self.sidecar))
+        everybody = len(self.crowd.members) + 1
+        counts = {**dict.fromkeys(("matched", "connected", "synced"), everybody), "failed": 0, "missing": 0}
+        self.calls.becomes(
+            "voice", Synced="True/AllSynced", without="Stale", counts={**counts, "observedGeneration": generation}
+        )
+        waited(lambda: self.operator.get("/healthz")[0] == 200, lambda: self.operator.get("/healthz"))
+        self.callers.check()
+
+
+@contextlib.contextmanager
+def rig(api: ApiServer, directory: Path) -> Iterator[Rig]:
+    """A rig in a namespace of its own."""
+    calls = Calls(api)
+    calls.apply("voice", 1, pools=POOLS)
+    calls.pod("real")
+    with contextlib.ExitStack() as stack:
+        made = Rig(calls, directory, stack.enter_context(gateway(api)))
+        stack.callback(made.stop)
+        made.start_operator()
+        made.crowd = stack.enter_context(Crowd(directory / "crowd", made.operator.address, made.operator.ca_file))
+        for number in range(CROWD):
+            calls.pod(f"c{number}")
+            made.crowd.join(f"c{number}", api.token(calls.name, f"c{number}"))
+        made.sidecar = stack.enter_context(sidecar_of(calls, "real", made.operator, directory / "real"))
+        made.callers = stack.enter_context(calling(made.sidecar, pause_seconds=PAUSE_SECONDS))
+        made.is_well()
+        yield made
