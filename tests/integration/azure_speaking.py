@@ -35,7 +35,6 @@ from speechpool.speech.engine import (
 
 PCM24 = AudioFormat(Codec.PCM, 24_000)
 LIMIT_SECONDS = 30  # far above what anything here takes
-PROBE_SECONDS = 1.0
 VOICE = "en-US-AvaNeural"
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -96,15 +95,16 @@ class Studio:
     def __init__(self, url: str, threads: SdkThreads, credentials: CredentialSource, options: dict[str, Any]) -> None:
         self.threads = threads
         self.credentials = credentials
-        self.options = AzureOptions(endpoints=(), **options)
+        self.options = AzureOptions(**{"endpoints": (), "connect_timeout_seconds": LIMIT_SECONDS, **options})
+        limit_seconds = self.options.connect_timeout_seconds
         place = place_of(url)
         self.probe = Probe(
             place,
             Work.SYNTHESIS,
             credentials,
             threads,
-            Requester(PROBE_SECONDS, proxy=None, properties={}),
-            timeout_seconds=PROBE_SECONDS,
+            Requester(limit_seconds, proxy=None, properties={}),
+            timeout_seconds=limit_seconds,
         )
         self.endpoint = Endpoint(
             place, Work.SYNTHESIS, credentials, clock=time.monotonic, rng=random.Random(1), explain=self.explain

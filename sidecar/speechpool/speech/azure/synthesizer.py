@@ -36,6 +36,9 @@ __all__ = ["AzureSynthesizer", "client_properties"]
 
 logger = logging.getLogger(__name__)
 
+_ASK_SECONDS = 1.0
+"""Guess: a connection takes some round trips to open; one that takes longer than this may have been refused."""
+
 _STOP_SECONDS = 3.0
 """How long a request may take to end once it was stopped; then the client is closed and replaced. It takes 21 ms at
 most where the machine has time for it (`AzureSpeaking.cancel`): the rest is for one that has not."""
@@ -119,8 +122,8 @@ class AzureSynthesizer:
     async def warm(self) -> bool:
         """Open the connection, within `connectTimeoutSeconds`.
 
-        The SDK tells of no refusal. So half of that time is waited for the connection alone, and the other half for
-        it or for the reason that the endpoint gives when it is asked another way.
+        The SDK tells of no refusal. So a second, or half of that time where that is less, is waited for the connection
+        alone, and the rest for it or for the reason that the endpoint gives when it is asked another way.
 
         Raises:
             AuthenticationFailed: Azure refused the credentials.
@@ -260,27 +263,28 @@ class AzureSynthesizer:
 
     async def _connect(self, opened: asyncio.Future[None]) -> SpeechPoolError | None:
         """Open the connection: None once it is open, else why it is not."""
-        half_seconds = self._options.connect_timeout_seconds / 2
+        limit_seconds = self._options.connect_timeout_seconds
+        due_at = asyncio.get_running_loop().time() + limit_seconds
         try:
-            async with asyncio.timeout(half_seconds):
+            async with asyncio.timeout_at(due_at):
                 await self._make()
-                await asyncio.shield(opened)  # the time limit must not cancel what _ask goes on waiting for
+                await asyncio.wait({opened}, timeout=min(_ASK_SECONDS, limit_seconds / 2))
         except TimeoutError:
-            return await self._ask(opened, half_seconds)
+            return self._silent()
         except SpeechError as error:  # there is no credential to show
             return error
         except (RuntimeError, ValueError) as error:
             return EngineUnavailable(f"Azure's SDK made no client for {self._endpoint.name} ({type(error).__name__})")
-        return self._after_opening()
+        return self._after_opening() if opened.done() else await self._ask(opened, due_at)
 
     def _after_opening(self) -> EngineFailed | None:
         return None if self._is_open else EngineFailed("the synthesizer was closed before its connection was open")
 
-    async def _ask(self, opened: asyncio.Future[None], limit_seconds: float) -> SpeechPoolError | None:
+    async def _ask(self, opened: asyncio.Future[None], due_at: float) -> SpeechPoolError | None:
         """Ask the endpoint why, and go on waiting as long as the answer leaves hope."""
         why = asyncio.ensure_future(self._endpoint.why())
         try:
-            async with asyncio.timeout(limit_seconds):
+            async with asyncio.timeout_at(due_at):
                 answers: set[asyncio.Future[Any]] = {why, opened}
                 await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
                 if not opened.done() and isinstance(why.result(), EngineTimeout):  # it is only slow
