@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["SYSTEM_SOCKET", "connect_first", "first_answering", "is_foreign", "socket_candidates"]
@@ -22,13 +22,19 @@ def socket_candidates(environ: Mapping[str, str] = os.environ) -> tuple[Path, ..
 
     Args:
         environ: `SPEECHPOOL_SOCKET` names the only place; otherwise the system's place, then the user's own:
-            under `XDG_RUNTIME_DIR`, or under the temporary directory with the user's number.
+            under `XDG_RUNTIME_DIR`, or under the temporary directory with the user's number, if there is one.
     """
     if path := environ.get("SPEECHPOOL_SOCKET"):
         return (Path(path),)
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    private = Path(runtime, "speechpool") if runtime else Path(tempfile.gettempdir(), f"speechpool-{os.getuid()}")
-    return (SYSTEM_SOCKET, private / "speechpool.sock")
+    return (SYSTEM_SOCKET, *(private / "speechpool.sock" for private in _private_places(environ)))
+
+
+def _private_places(environ: Mapping[str, str]) -> Iterator[Path]:
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime, "speechpool")
+        return
+    with contextlib.suppress(FileNotFoundError):  # a container may have no directory that it may write to
+        yield Path(tempfile.gettempdir(), f"speechpool-{os.getuid()}")
 
 
 def is_foreign(path: Path) -> bool:

@@ -149,6 +149,16 @@ class TestPlaces:
 
         assert own.parent.name == f"speechpool-{os.getuid()}"
 
+    def test_without_a_temporary_directory_the_systems_place_is_the_only_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def nowhere() -> str:
+            raise FileNotFoundError("No usable temporary directory found")
+
+        monkeypatch.setattr("tempfile.gettempdir", nowhere)
+
+        assert socket_candidates({}) == (Path("/run/speechpool/speechpool.sock"),)
+
     def test_a_client_goes_on_to_the_place_where_somebody_listens(self, path: Path, tmp_path: Path) -> None:
         claim = claim_socket(str(path), mode=0o600, group=None)
 
