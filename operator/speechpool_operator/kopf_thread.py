@@ -172,6 +172,8 @@ class _Run:
                 registry=registry(self._hand_on(self._changed), self._hand_on(self._deleted), self._log_in),
                 settings=_settings(),
                 standalone=True,
+                # unused without peers; kopf's own asks for a name of the user, who may have none, and of the host
+                identity="speechpool-operator",  # type: ignore[arg-type] # the type is private to kopf, and a str
                 **({"namespaces": [self._namespace]} if self._namespace else {"clusterwide": True}),
             )
         finally:
