@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
 
-__all__ = ["COMPONENT", "About", "Note", "Recorder", "Weight"]
+__all__ = ["COMPONENT", "About", "Note", "Recorder", "Weight", "event", "event_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -206,9 +206,9 @@ class Recorder:
         path = f"/api/v1/namespaces/{series.note.about.namespace}/events"
         if series.name and await self._count_up(f"{path}/{series.name}", series):
             return
-        series.name = _name(series.note.about.name)
+        series.name = event_name(series.note.about.name)
         try:
-            await self._client.create(path, self._body(series))
+            await self._client.create(path, self._event(series))
         except KubeError as error:
             if error.status != 409:  # the name is ours alone: it was written, and the answer lost
                 raise
@@ -223,33 +223,62 @@ class Recorder:
             raise
         return True
 
-    def _body(self, series: _Series) -> Mapping[str, Any]:
-        note, about = series.note, series.note.about
-        return {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"namespace": about.namespace, "name": series.name},
-            "involvedObject": {
-                "apiVersion": about.api_version,
-                "kind": about.kind,
-                "namespace": about.namespace,
-                "name": about.name,
-                "uid": about.uid,
-            },
-            "type": note.weight.value,
-            "reason": note.reason[:MAX_REASON_CHARACTERS],
-            "message": _cut(note.message),
-            "count": series.count,
-            "firstTimestamp": _time(series.first),
-            "lastTimestamp": _time(series.last),
-            "source": {"component": COMPONENT},
-            "reportingComponent": COMPONENT,
-            "reportingInstance": self._instance[:128],
-        }
+    def _event(self, series: _Series) -> Mapping[str, Any]:
+        return event(
+            series.note,
+            name=series.name,
+            component=COMPONENT,
+            instance=self._instance,
+            first=series.first,
+            last=series.last,
+            count=series.count,
+        )
 
 
-def _name(about: str) -> str:
-    """A name that no other event has, beginning with the object's as kubectl's users expect."""
+def event(
+    note: Note, *, name: str, component: str, instance: str, first: datetime, last: datetime, count: int = 1
+) -> Mapping[str, Any]:
+    """An event as the API takes it. Pure.
+
+    Args:
+        note: What is told.
+        name: The event's own, as `event_name` gives it.
+        component: Which program tells it.
+        instance: Which of several.
+        first: When it happened first, in UTC.
+        last: When it happened last.
+        count: How often.
+    """
+    about = note.about
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": about.namespace, "name": name},
+        "involvedObject": {
+            "apiVersion": about.api_version,
+            "kind": about.kind,
+            "namespace": about.namespace,
+            "name": about.name,
+            "uid": about.uid,
+        },
+        "type": note.weight.value,
+        "reason": note.reason[:MAX_REASON_CHARACTERS],
+        "message": _cut(note.message),
+        "count": count,
+        "firstTimestamp": _time(first),
+        "lastTimestamp": _time(last),
+        "source": {"component": component},
+        "reportingComponent": component,
+        "reportingInstance": instance[:128],
+    }
+
+
+def event_name(about: str) -> str:
+    """A name that no other event has, beginning with the object's as kubectl's users expect.
+
+    Args:
+        about: The object's name.
+    """
     unique = uuid.uuid4().hex[:16]
     return f"{about[: MAX_NAME_CHARACTERS - 17].rstrip('.-')}.{unique}"
 

@@ -1,17 +1,17 @@
 """The telemetry listener: plain HTTP for the kubelet, Prometheus, and people who want to know what is wrong."""
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from aiohttp import web
 
 from speechpool.settings import Address
+from speechpool_operator.http_site import answering
 from speechpool_operator.kube_watch import INACTIVITY_SECONDS
-from speechpool_operator.listener import listening_socket
 
 __all__ = ["SILENT_SECONDS", "Health", "Watched", "telemetry"]
 
@@ -80,14 +80,13 @@ class Health:
         return [reason for reason, holds in reasons.items() if holds]
 
 
-@contextlib.asynccontextmanager
-async def telemetry(
+def telemetry(
     address: Address,
     health: Health,
     *,
     metrics: Callable[[], tuple[bytes, str]],
     sidecars: Callable[[], Iterator[str]],
-) -> AsyncIterator[str]:
+) -> AbstractAsyncContextManager[str]:
     """Answer while the context is open; gives the address that is listened at.
 
     Args:
@@ -99,14 +98,7 @@ async def telemetry(
     Raises:
         OSError: It cannot be bound.
     """
-    runner = web.AppRunner(_application(health, metrics, sidecars), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        sock = listening_socket(address.host, address.port)
-        await web.SockSite(runner, sock).start()
-        yield str(Address(address.host, sock.getsockname()[1]))
-    finally:
-        await runner.cleanup()
+    return answering(_application(health, metrics, sidecars), address)
 
 
 def _application(

@@ -1,4 +1,4 @@
-"""What signals mean to the operator: the first asks it to stop, the second ends it."""
+"""What signals mean to each program of the control plane: the first asks it to stop, the second ends it."""
 
 import asyncio
 import logging
@@ -43,5 +43,5 @@ class Signals:
             logger.warning("second signal: ending at once", extra={"signal": name})
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        logger.info("operator stopping", extra={"signal": name})
+        logger.info("stopping", extra={"signal": name})
         self._stop.set()

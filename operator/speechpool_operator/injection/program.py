@@ -12,6 +12,7 @@ from speechpool.settings import Address
 from speechpool_operator.certificates import Held
 from speechpool_operator.certificates_keeper import CaBundle, Keeper
 from speechpool_operator.certificates_serving import MountedFiles, Serving
+from speechpool_operator.http_site import answering
 from speechpool_operator.injection.config_file import ConfigFile
 from speechpool_operator.injection.metrics import Metrics
 from speechpool_operator.injection.options import Options
@@ -19,7 +20,6 @@ from speechpool_operator.injection.server import Webhook
 from speechpool_operator.injection.telemetry import telemetry
 from speechpool_operator.kube import KubeClient
 from speechpool_operator.kube_access import Access
-from speechpool_operator.listener import listening_socket
 from speechpool_operator.signals import Signals
 
 __all__ = ["run", "run_certificates"]
@@ -174,18 +174,15 @@ async def _telemetry(
 async def _listening(
     setting: str, address: Address, application: web.Application, serving: Serving | None = None
 ) -> AsyncIterator[None]:
-    runner = web.AppRunner(
-        application, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS, shutdown_timeout=STOP_SECONDS
-    )
-    await runner.setup()
-    try:
-        sock = listening_socket("" if address.host in {"::", "0.0.0.0"} else address.host, address.port)  # noqa: S104 -- both mean every address
-        await web.SockSite(runner, sock, ssl_context=serving.context if serving else None).start()
-        bound = str(Address(address.host, sock.getsockname()[1]))
+    async with answering(
+        application,
+        address,
+        tls=serving.context if serving else None,
+        shutdown_seconds=STOP_SECONDS,
+        keepalive_seconds=KEEPALIVE_SECONDS,
+    ) as bound:
         logger.info("listening", extra={"setting": setting, "address": bound})
         yield
-    finally:
-        await runner.cleanup()
 
 
 async def _stopped(signals: Signals, delay_seconds: float) -> None:

@@ -1,7 +1,10 @@
 """What the upgrader asks of the API server for one pod: another image, an event, and whether its fence holds."""
 
+import socket
 from datetime import UTC, datetime
+from typing import Final
 
+from speechpool_operator.events import About, Note, Weight, event, event_name
 from speechpool_operator.kube import KubeClient, KubeError
 from speechpool_operator.names import GROUP
 from speechpool_operator.upgrade.fence import MESSAGE
@@ -9,6 +12,7 @@ from speechpool_operator.upgrade.pods import SidecarPod
 
 __all__ = ["change_image", "is_fenced", "post_event"]
 
+_COMPONENT: Final = "speechpool-upgrader"
 _TRIED_LABEL = f"{GROUP}/never"
 
 
@@ -55,19 +59,12 @@ async def post_event(
         KubeError: The API server refused it.
         KubeUnavailable: It did not answer in time.
     """
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    involved = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
-    body = {
-        "metadata": {"generateName": f"{pod.name[:200]}.", "namespace": pod.namespace},
-        "involvedObject": involved,
-        "type": "Warning" if is_warning else "Normal",
-        "reason": reason,
-        "message": message[:1024],  # the most that the API takes
-        "source": {"component": "speechpool-upgrader"},
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    }
+    about = About(api_version="v1", kind="Pod", namespace=pod.namespace, name=pod.name, uid=pod.uid)
+    note = Note(about=about, weight=Weight.WARNING if is_warning else Weight.NORMAL, reason=reason, message=message)
+    now = datetime.now(UTC)
+    body = event(
+        note, name=event_name(pod.name), component=_COMPONENT, instance=socket.gethostname(), first=now, last=now
+    )
     await client.create(f"/api/v1/namespaces/{pod.namespace}/events", body)
 
 

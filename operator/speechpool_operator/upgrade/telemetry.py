@@ -1,13 +1,12 @@
 """The upgrader's telemetry: plain HTTP for the kubelet, Prometheus, and `speechpool check`."""
 
-import contextlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 from prometheus_client import generate_latest
 
 from speechpool.settings import Address
-from speechpool_operator.listener import listening_socket
+from speechpool_operator.http_site import answering
 from speechpool_operator.upgrade.upgrader import Upgrader
 
 __all__ = ["telemetry"]
@@ -15,8 +14,7 @@ __all__ = ["telemetry"]
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@contextlib.asynccontextmanager
-async def telemetry(address: Address, upgrader: Upgrader) -> AsyncIterator[str]:
+def telemetry(address: Address, upgrader: Upgrader) -> AbstractAsyncContextManager[str]:
     """Answer while the context is open; gives the address that is listened at.
 
     Args:
@@ -45,11 +43,4 @@ async def telemetry(address: Address, upgrader: Upgrader) -> AsyncIterator[str]:
     application.router.add_get("/readyz", ready)
     application.router.add_get("/metrics", metrics)
     application.router.add_get("/upgrades", upgrades)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        sock = listening_socket(address.host, address.port)
-        await web.SockSite(runner, sock).start()
-        yield str(Address(address.host, sock.getsockname()[1]))
-    finally:
-        await runner.cleanup()
+    return answering(application, address)
