@@ -32,9 +32,6 @@ __all__ = ["MAX_PENDING_SECONDS", "RecognitionStream"]
 MAX_PENDING_SECONDS = 10.0
 """Audio that may wait for the engine before `write()` waits."""
 
-STOP_LISTENING_SECONDS = 4.0
-"""How long an engine may take to stop listening: decoders finish their segment first (the local one within 3 s)."""
-
 _PIECE_SECONDS = 0.5  # what the engine is handed at a time: each is awaited, so each must be short
 _COMMIT_WEIGHT = 64  # bytes of audio that a commit counts for: without audio between them they are bounded too
 _MAX_EVENTS = 1000
@@ -225,7 +222,7 @@ class RecognitionStream(EventStream[RecognizeEvent]):
             await self._hear_all(recognizing)
         except BaseException as error:
             if recognizing:
-                await stop(recognizing, use, STOP_LISTENING_SECONDS)
+                await stop(recognizing, use)
             if is_broken(error):
                 use.discard()
             raise
