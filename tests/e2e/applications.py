@@ -133,7 +133,7 @@ def events_of(node: Node, namespace: str, name: str, reason: str) -> list[dict[s
 
 
 def touch(node: Node, namespace: str, pod: str) -> None:
-    """Change a pod so that the kubelet looks at it now, and brings it new Secrets and ConfigMaps; else it takes 90 s."""
+    """Change a pod, so that the kubelet looks at it and brings it new Secrets and ConfigMaps; else it takes 90 s."""
     change = {"metadata": {"annotations": {"example.org/touched": str(time.time_ns())}}}
     node.patch(f"/api/v1/namespaces/{namespace}/pods/{pod}", change)
 
