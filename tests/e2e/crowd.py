@@ -166,6 +166,11 @@ class Crowd:
         del self.members[name]
         self._loop.call_soon_threadsafe(self._tasks[name].cancel)
 
+    def turn(self) -> None:
+        """Wait until all have read what is there to be read."""
+        for _ in range(3):
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), self._loop).result()
+
     def all_run(self, generation: int, told: Callable[[], object] = lambda: "") -> None:
         """Wait until every sidecar runs this generation."""
         waited(lambda: self.generations.keys() == {generation}, lambda: (self.generations, self.problems, told()))

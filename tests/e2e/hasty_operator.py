@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from functools import partial
+from typing import Any
 
 from speechpool_operator import (
     config_server,
@@ -30,11 +31,19 @@ CLOCK_ERROR = "HASTY_CLOCK_ERROR_SECONDS"
 
 HEARTBEAT_SECONDS = 1.0
 SILENCE_SECONDS = 4.0
-WATCH_SECONDS = 5.0  # the API server sends a bookmark two seconds before the end
+WATCH_SECONDS = 4.0
 INACTIVITY_SECONDS = 5.0
 SILENT_SECONDS = 8.0
 LAG_SECONDS = 4.0
 BACKOFF_SECONDS = 1.0
+
+
+class HastyWatch(kube_watch.Watch[Any]):
+    """A watch that takes its orderly end for a sign of life: one so short gets no bookmark."""
+
+    async def _watch(self) -> None:
+        await super()._watch()
+        self._heard()
 
 
 def hurry() -> None:
@@ -43,7 +52,7 @@ def hurry() -> None:
     )
     program.Fleet = partial(program.Fleet, silence_seconds=SILENCE_SECONDS)  # type: ignore[assignment,misc] # likewise
     leader.Timing = partial(leader.Timing, lease=6.0, renew=4.5, retry=0.3)  # type: ignore[assignment,misc] # likewise
-    hasty_watch = partial(kube_watch.Watch, inactivity_seconds=INACTIVITY_SECONDS)
+    hasty_watch = partial(HastyWatch, inactivity_seconds=INACTIVITY_SECONDS)
     ledger.Watch = pods_watch.Watch = hasty_watch  # type: ignore[assignment,misc] # likewise
     kube_watch.SERVER_SECONDS = WATCH_SECONDS
     kube_watch.MAX_BACKOFF_SECONDS = status_writer.MAX_BACKOFF_SECONDS = BACKOFF_SECONDS
