@@ -20,6 +20,7 @@ from speechpool.errors import (
 )
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec
 from speechpool.speech.azure import create_engine
+from speechpool.speech.azure import engine as engine_module
 from speechpool.speech.azure import synthesizer as synthesizer_module
 from speechpool.speech.azure.engine import AzureEngine
 from speechpool.speech.engine import AudioChunk, RecognitionProfile, SynthesisProfile, Utterance
@@ -33,9 +34,10 @@ LIMIT_SECONDS = 30.0
 
 
 @pytest.fixture(autouse=True)
-def asks_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for a connection asks soon why it is not open."""
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a connection asks soon why it is not open; opening has all the time it needs."""
     monkeypatch.setattr(synthesizer_module, "_ASK_SECONDS", 0.3)
+    monkeypatch.setattr(engine_module, "OPEN_SECONDS", LIMIT_SECONDS)
 
 
 def options(url: str, **more: Any) -> dict[str, Any]:

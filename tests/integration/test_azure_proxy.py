@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from speechpool.errors import EngineUnavailable
 from speechpool.formats import AudioFormat, Codec
+from speechpool.speech.azure import engine as engine_module
+from speechpool.speech.azure import synthesizer as synthesizer_module
 from speechpool.speech.azure.engine import AzureEngine
 from speechpool.speech.azure.options import AzureOptions
 from speechpool.speech.engine import SynthesisProfile
@@ -24,6 +26,14 @@ from speechpool_azure_emulator import running_emulator
 
 SPEAKS = SynthesisProfile(format=AudioFormat(Codec.PCM, 24_000))
 KEY = "a" * 32
+LIMIT_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a connection asks soon why it is not open; opening has all the time it needs."""
+    monkeypatch.setattr(synthesizer_module, "_ASK_SECONDS", 0.5)
+    monkeypatch.setattr(engine_module, "OPEN_SECONDS", LIMIT_SECONDS)
 
 
 class Proxy:
@@ -73,7 +83,7 @@ async def proxy(user: str | None = None) -> AsyncIterator[Proxy]:
 
 @asynccontextmanager
 async def opened(options: dict[str, Any], **environ: str) -> AsyncIterator[AzureEngine]:
-    engine = AzureEngine(AzureOptions.parse({"key": KEY, "connectTimeoutSeconds": 2.0, **options}, environ))
+    engine = AzureEngine(AzureOptions.parse({"key": KEY, "connectTimeoutSeconds": LIMIT_SECONDS, **options}, environ))
     try:
         await engine.open()
         yield engine
@@ -94,7 +104,7 @@ async def test_voices_and_clients_go_through_the_proxy() -> None:
             assert set(way.targets) == {emulator.url.removeprefix("ws://")}
             assert len(way.targets) == 2
             await client.close()
-            await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=10)
+            await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
 
 
 async def test_a_proxy_gets_its_user_and_password() -> None:
@@ -109,7 +119,7 @@ async def test_a_proxy_gets_its_user_and_password() -> None:
                 assert engine.voices
                 client = await engine.create_synthesizer(SPEAKS)
                 await client.close()
-                await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=10)
+                await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
             assert not way.refused
 
 
@@ -136,7 +146,7 @@ async def test_the_environment_s_proxy_is_the_way_of_all_but_those_it_excepts(tm
                 assert client.is_ready
                 assert bool(way.targets) is not bypassed
                 await client.close()
-                await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=10)
+                await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
 
 
 # --- TLS -----------------------------------------------------------------------------------------------------------
@@ -194,7 +204,7 @@ async def test_a_private_certificate_is_trusted_where_the_settings_say_so(tmp_pa
                 assert client.is_ready
                 assert emulator.counts.upgrades_by_path == {"/tts/cognitiveservices/websocket/v1": 1}
                 await client.close()
-                await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=10)
+                await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
 
 
 async def test_a_certificate_that_nobody_trusts_is_the_reason_that_is_told(tmp_path: Path) -> None:
