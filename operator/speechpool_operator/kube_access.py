@@ -5,10 +5,10 @@ import binascii
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -61,24 +61,34 @@ class Access:
 
 
 def access(
-    kubeconfig: str | None = None, environment: Mapping[str, str] = os.environ, *, with_plugins: bool = False
+    kubeconfig: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    context: str | None = None,
+    with_plugins: bool = False,
 ) -> Access:
     """The access that this program was given.
 
     Args:
-        kubeconfig: A file; None for the cluster that this runs in, or else `KUBECONFIG`, or else `~/.kube/config`.
+        kubeconfig: A file; None for the cluster that this runs in, or else `KUBECONFIG`, which may name several as it
+            does to kubectl, or else `~/.kube/config`.
         environment: The process's.
-        with_plugins: As `from_kubeconfig` takes it.
+        context: As `from_kubeconfig` takes it; one that is named is looked for in no pod's own access.
+        with_plugins: Likewise.
 
     Raises:
         SettingsError: There is none, or it cannot be used.
     """
-    if kubeconfig is None and environment.get("KUBERNETES_SERVICE_HOST"):
+    if kubeconfig is None and context is None and environment.get("KUBERNETES_SERVICE_HOST"):
         return in_cluster(environment)
-    named = kubeconfig or environment.get("KUBECONFIG") or ""
-    first = next((each for each in named.split(os.pathsep) if each), None)
-    path = Path(first) if first else Path.home() / ".kube" / "config"
-    return from_kubeconfig(path, with_plugins=with_plugins)
+    paths = [Path(kubeconfig)] if kubeconfig else _of_environment(environment)
+    return from_kubeconfig(*paths, context=context, with_plugins=with_plugins)
+
+
+def _of_environment(environment: Mapping[str, str]) -> list[Path]:
+    named = [Path(each) for each in environment.get("KUBECONFIG", "").split(os.pathsep) if each]
+    # of several those that are missing are passed over, as kubectl does
+    return [each for each in named if each.exists()] or named[:1] or [Path.home() / ".kube" / "config"]
 
 
 def in_cluster(environment: Mapping[str, str] = os.environ, directory: Path = SERVICE_ACCOUNT) -> Access:
@@ -110,18 +120,18 @@ def in_cluster(environment: Mapping[str, str] = os.environ, directory: Path = SE
     )
 
 
-def from_kubeconfig(path: Path, context: str | None = None, *, with_plugins: bool = False) -> Access:
+def from_kubeconfig(*paths: Path, context: str | None = None, with_plugins: bool = False) -> Access:
     """The access that a kubeconfig gives: a client certificate, a token or a file with one.
 
     Args:
-        path: The file.
+        paths: Its file; of several the first that says something wins.
         context: The context's name; None for the current one.
         with_plugins: Whether a program may be run for a token: only where a person waits for it.
 
     Raises:
         SettingsError: It cannot be read, or it needs what is not there: a plugin or a password.
     """
-    config = _Kubeconfig(path)
+    config = _Kubeconfig(paths)
     chosen = config.entry("contexts", "context", context or config.text("current-context"))
     cluster = config.entry("clusters", "cluster", str(chosen.get("cluster", "")))
     user = config.entry("users", "user", str(chosen.get("user", ""))) if chosen.get("user") else {}
@@ -129,51 +139,48 @@ def from_kubeconfig(path: Path, context: str | None = None, *, with_plugins: boo
     for refused in ("exec", "auth-provider", "username"):
         if refused in user and not (refused == "exec" and plugin):
             raise SettingsError(
-                f"{path}: {refused} is not understood; use a client certificate or a token (kubectl create token)"
+                f"{config.shown}: {refused} is not understood; use a client certificate or a token "
+                "(kubectl create token)"
             )
     server = str(cluster.get("server", "")).rstrip("/")
     if not server.startswith(("https://", "http://")):
-        raise SettingsError(f"{path}: server must be an http:// or https:// URL")
+        raise SettingsError(f"{config.shown}: server must be an http:// or https:// URL")
     tls = _Tls(config, cluster, user)
     tls.context()  # what is wrong with the files is said now
     return Access(
         server=server,
         namespace=str(chosen.get("namespace") or "default"),
         tls=tls.context if server.startswith("https:") else None,
-        token=PluginToken(path, plugin, cluster) if plugin else config.token(user),
+        token=PluginToken(paths[0], plugin, cluster) if plugin else config.token(user),
         tls_files=tls.files,
     )
 
 
-class _Kubeconfig:
-    """A kubeconfig file, whose paths are relative to itself."""
+_FILES: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            read = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingsError(f"{path}: the kubeconfig cannot be read ({error.strerror})") from error
-        except (yaml.YAMLError, ValueError):
-            raise SettingsError(f"{path}: the kubeconfig is not YAML") from None  # the parser would quote a token
-        if not isinstance(read, dict):
-            raise SettingsError(f"{path}: the kubeconfig must be a mapping")
-        self._values: dict[str, Any] = read
+
+class _Kubeconfig:
+    """Kubeconfig files, of which the first that has something wins; their paths are relative to themselves."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.shown = os.pathsep.join(map(str, paths))
+        self._files = [(path.parent, _read(path)) for path in paths]
 
     def text(self, name: str) -> str:
-        if not (value := self._values.get(name)):
-            raise SettingsError(f"{self.path}: {name} is not set")
-        return str(value)
+        for _, values in self._files:
+            if value := values.get(name):
+                return str(value)
+        raise SettingsError(f"{self.shown}: {name} is not set")
 
     def entry(self, list_name: str, kind: str, name: str) -> dict[str, Any]:
-        for each in self._values.get(list_name) or ():
-            if isinstance(each, dict) and each.get("name") == name and isinstance(each.get(kind), dict):
-                found: dict[str, Any] = each[kind]
-                return found
-        raise SettingsError(f"{self.path}: {list_name} has no {name!r}")
+        for directory, values in self._files:
+            for each in values.get(list_name) or ():
+                if isinstance(each, dict) and each.get("name") == name and isinstance(each.get(kind), dict):
+                    return _resolved(each[kind], directory)
+        raise SettingsError(f"{self.shown}: {list_name} has no {name!r}")
 
     def file(self, values: Mapping[str, Any], name: str) -> Path | None:
-        return self.path.parent / str(values[name]) if values.get(name) else None
+        return Path(values[name]) if values.get(name) else None
 
     def data(self, values: Mapping[str, Any], name: str) -> bytes | None:
         if not (text := values.get(f"{name}-data")):
@@ -181,7 +188,7 @@ class _Kubeconfig:
         try:
             return base64.b64decode(str(text), validate=True)
         except binascii.Error:
-            raise SettingsError(f"{self.path}: {name}-data is not base64") from None
+            raise SettingsError(f"{self.shown}: {name}-data is not base64") from None
 
     def token(self, user: Mapping[str, Any]) -> Callable[[], str] | None:
         if path := self.file(user, "tokenFile"):
@@ -190,11 +197,31 @@ class _Kubeconfig:
         return (lambda: token) if token else None
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: the kubeconfig cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, ValueError):
+        raise SettingsError(f"{path}: the kubeconfig is not YAML") from None  # the parser would quote a token
+    if not isinstance(read, dict):
+        raise SettingsError(f"{path}: the kubeconfig must be a mapping")
+    return read
+
+
+def _resolved(values: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {name: str(directory / str(values[name])) for name in _FILES if values.get(name)}
+    plugin = values.get("exec")
+    if isinstance(plugin, Mapping) and os.sep in str(plugin.get("command")):
+        found["exec"] = {**plugin, "command": str(directory / str(plugin["command"]))}
+    return {**values, **found}
+
+
 class _Tls:
     """Makes TLS contexts of what a kubeconfig names."""
 
     def __init__(self, config: _Kubeconfig, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> None:
-        self._path = config.path
+        self._shown = config.shown
         self._ca_file = config.file(cluster, "certificate-authority")
         self._ca = config.data(cluster, "certificate-authority")
         self._pair_files = config.file(user, "client-certificate"), config.file(user, "client-key")
@@ -206,7 +233,7 @@ class _Tls:
         try:
             return self._context()
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise SettingsError(f"{self._path}: a certificate or key cannot be used: {error}") from error
+            raise SettingsError(f"{self._shown}: a certificate or key cannot be used: {error}") from error
 
     def _context(self) -> ssl.SSLContext:
         text = self._ca.decode("ascii") if self._ca else None

@@ -37,7 +37,7 @@ class PluginToken:
     The program runs in the foreground and may ask its user something: this is for commands that people run.
 
     Args:
-        path: The kubeconfig, to which the program's own path may be relative.
+        path: The kubeconfig, for messages.
         plugin: What it says under `exec`.
         cluster: The cluster's entry, told to the program where it wants to know.
 
@@ -66,8 +66,6 @@ class PluginToken:
 
     def _run(self) -> str:
         command = str(self._plugin["command"])
-        if os.sep in command:
-            command = str(self._path.parent / command)
         words = [command, *map(str, self._plugin.get("args") or ())]
         stdin = None if self._is_interactive() else subprocess.DEVNULL
         try:

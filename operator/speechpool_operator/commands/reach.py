@@ -1,14 +1,12 @@
 """How the user's commands reach the cluster, and the operator in it."""
 
 import argparse
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from speechpool.errors import SpeechPoolError
 from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
-from speechpool_operator.kube_access import Access, access, from_kubeconfig
+from speechpool_operator.kube_access import Access, access
 from speechpool_operator.names import OPERATOR_SELECTOR
 from speechpool_operator.sidecars import Overview, read_overview
 
@@ -47,11 +45,7 @@ def access_of(args: argparse.Namespace) -> Access:
     Raises:
         SettingsError: There is none, or it cannot be used.
     """
-    if not args.context:
-        return access(args.kubeconfig, with_plugins=True)
-    named = args.kubeconfig or os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
-    path = Path(named) if named else Path.home() / ".kube" / "config"
-    return from_kubeconfig(path, args.context, with_plugins=True)
+    return access(args.kubeconfig, context=args.context or None, with_plugins=True)
 
 
 async def operator_pods(client: KubeClient, namespace: str | None) -> list[dict[str, Any]]:

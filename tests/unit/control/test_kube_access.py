@@ -78,6 +78,21 @@ def test_the_kubeconfig_that_is_named_wins_over_the_environment(kubeconfig, tmp_
     assert access(environment={"KUBECONFIG": f":{path}:other"}).namespace == "calls"
 
 
+def test_of_several_files_the_first_that_says_something_wins(kubeconfig, tmp_path):
+    base = kubeconfig({"tokenFile": "of-base"}, contexts=[])
+    over = tmp_path / "over"
+    over.mkdir()
+    user = {"name": "u", "user": {"tokenFile": "of-over"}}
+    contexts = [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "mine"}}]
+    (over / "config").write_text(json.dumps({"users": [user], "contexts": contexts, "current-context": ""}))
+    (over / "of-over").write_text("token of over")
+    found = access(environment={"KUBECONFIG": f"{tmp_path / 'none'}:{over / 'config'}:{base}"})
+    assert (found.server, found.namespace, found.token()) == ("https://host", "mine", "token of over")
+    assert found.tls_files == (tmp_path / "ca.crt",)
+    with pytest.raises(SettingsError, match=r"over/config:.*config: contexts has no 'z'"):
+        access(environment={"KUBECONFIG": f"{over / 'config'}:{base}", "KUBERNETES_SERVICE_HOST": "h"}, context="z")
+
+
 def test_a_client_certificate_may_be_a_file_or_in_the_kubeconfig(authority, kubeconfig, tmp_path):
     made = authority.issue_cert("someone@example.org")
     certificate, key = made.cert_chain_pems[0].bytes(), made.private_key_pem.bytes()
