@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tests.cluster.apiserver import PATIENCE_SECONDS
@@ -30,6 +31,7 @@ __all__ = [
     "speechpool_object",
     "start_pod",
     "touch",
+    "written_at",
 ]
 
 POOLS = "/apis/speechpool.dev/v1alpha1/namespaces/{}/speechpools"
@@ -49,9 +51,9 @@ class Unix(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(os.environ["SPEECHPOOL_SOCKET"])
-def speak(text):
+def speak(text, **fields):
     connection = Unix("speechpool", timeout=30)
-    connection.request("POST", "/v1/audio/speech", json.dumps({"input": text, "response_format": "pcm"}))
+    connection.request("POST", "/v1/audio/speech", json.dumps({"input": text, "response_format": "pcm"} | fields))
     return connection.getresponse()
 """
 
@@ -59,13 +61,13 @@ CALLING = f"""{_HTTP}
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 while True:
     try:
-        reply = speak("Good morning.")
+        reply = speak("Good morning.", session_id="talk")
         print(reply.status, reply.headers.get("x-speechpool-tier"), len(reply.read()), flush=True)
     except (OSError, http.client.HTTPException) as error:
         print(type(error).__name__, flush=True)
     time.sleep(0.1)
 """
-"""Speaks all the time, with a line for each call: status, tier and bytes, or the error."""
+"""Speaks all the time, in one session, with a line for each call: status, tier and bytes, or the error."""
 
 _HOLDING = f"""{_HTTP}
 reply = speak("She sells sea shells by the sea shore. " * 100)
@@ -196,3 +198,8 @@ def held_call(node: Node, namespace: str, pod: str) -> Iterator[HeldCall]:
 def json_lines(text: str) -> list[dict[str, Any]]:
     """A log's lines."""
     return [json.loads(line) for line in text.splitlines()]
+
+
+def written_at(line: Mapping[str, Any]) -> float:
+    """When a line of a log was written, in seconds since 1970."""
+    return datetime.fromisoformat(line["time"]).timestamp()
