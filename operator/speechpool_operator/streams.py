@@ -68,7 +68,9 @@ class Limits:
         heartbeat_seconds: Between two heartbeats to a sidecar; it answers each, and at the fourth without a word
             since the first its stream is closed.
         messages_per_heartbeat: Most messages of a sidecar in that time, above the answers to what it was sent.
-        least_life_seconds: Shortest life of a stream whose token is about to end, or has by this clock.
+        least_life_seconds: Shortest life of a stream whose token is about to end, or has by this clock; up to a fifth
+            less as jitter. After a minute a sidecar takes a connection for a good one and comes back at once, so that
+            a clock that is wrong keeps nobody away.
         entry: Of connections that have not proved who they are.
     """
 
@@ -79,7 +81,7 @@ class Limits:
     close_seconds: float = 2.0
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     messages_per_heartbeat: int = 100
-    least_life_seconds: float = 30.0
+    least_life_seconds: float = 80.0
     entry: EntryLimits = field(default_factory=EntryLimits)
 
 

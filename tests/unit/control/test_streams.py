@@ -2,8 +2,9 @@
 
 import pytest
 
+from speechpool.config.operator_backoff import STABLE_SECONDS
 from speechpool.settings.wire import Applying, Bye, NewSettings, NoSettings, Revision, State, WireError, encode
-from speechpool_operator.streams import Cell, Readings
+from speechpool_operator.streams import Cell, Limits, Readings
 
 
 def settings(generation):
@@ -94,3 +95,8 @@ def test_many_texts_are_not_all_kept():
         assert readings(encode(state(generation))) == state(generation)
     assert readings(encode(state(1))) == first
     assert readings(encode(state(1))) is not first
+
+
+def test_the_shortest_stream_is_a_good_one_for_a_sidecar_so_that_it_comes_back_at_once():
+    """Else a clock that is ahead by a token's life keeps sidecars away for half a minute after each such stream."""
+    assert 0.8 * Limits().least_life_seconds > STABLE_SECONDS
