@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import json
+import random
 import ssl
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from tests.cluster.apiserver import ApiServer
 from tests.e2e.sidecars import INJECTED, Calls, waited
 
+from speechpool.config.operator_backoff import MOST_SECONDS, Backoff
 from speechpool.config.operator_connection import Place
 from speechpool.config.operator_source import Usage, revision_of
 from speechpool.config.operator_stream import OperatorStream
@@ -90,15 +91,16 @@ class Follower:
     Args:
         name: Its pod's.
         place: Where the operator is.
-        state_directory: Where the last good settings are kept; None keeps nothing.
+        longest_pause_seconds: Between two tries to connect.
+        applied: Called with each generation that it applies.
     """
 
-    def __init__(self, name: str, place: Place, state_directory: Path | None = None) -> None:
+    def __init__(self, name: str, place: Place, longest_pause_seconds: float, applied: Callable[[int], None]) -> None:
         self.name = name
         self.store = ConfigStore([])
-        directory = str(state_directory) if state_directory else None
-        self.stream = OperatorStream(self.store, place, usage=lambda: USAGE, version="1.0", state_directory=directory)
-        self.applied: list[tuple[float, int]] = []
+        backoff = Backoff(lambda low, high: random.uniform(low, min(high, longest_pause_seconds)))
+        self.stream = OperatorStream(self.store, place, usage=lambda: USAGE, version="1.0", backoff=backoff)
+        self._applied = applied
         self.store.bind(self._apply, self._on_update)
 
     @property
@@ -117,7 +119,7 @@ class Follower:
 
     def _on_update(self, update: Any) -> None:
         self.stream.on_update(update)
-        self.applied.append((time.monotonic(), self.generation))
+        self._applied(self.generation)
 
 
 class Crowd:
@@ -127,14 +129,20 @@ class Crowd:
         directory: Where their tokens are.
         address: The operator's.
         ca_file: Who vouches for it.
+        longest_pause_seconds: Of each between two tries to connect; as a sidecar's own by default.
     """
 
-    def __init__(self, directory: Path, address: str, ca_file: Path) -> None:
+    def __init__(
+        self, directory: Path, address: str, ca_file: Path, *, longest_pause_seconds: float = MOST_SECONDS
+    ) -> None:
         directory.mkdir(exist_ok=True)
         self._directory = directory
         host, _, port = address.rpartition(":")
         self._address, self._ca_file = Address(host, int(port)), ca_file
+        self._longest_pause_seconds = longest_pause_seconds
         self.members: dict[str, Follower] = {}
+        self.applied: Callable[[int], None] = lambda _: None
+        """Called, on their event loop, with each generation that one of them applies."""
         self._loop = uvloop.new_event_loop()
         self._stop = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -157,7 +165,7 @@ class Crowd:
         """A sidecar more."""
         self.token_file(name).write_text(token)
         place = Place(address=self._address, ca_file=str(self._ca_file), token_file=str(self.token_file(name)))
-        made = self.members[name] = Follower(name, place)
+        made = self.members[name] = Follower(name, place, self._longest_pause_seconds, self._has_applied)
         self._loop.call_soon_threadsafe(self._start, made)
         return made
 
@@ -193,6 +201,9 @@ class Crowd:
     def reconnects(self) -> int:
         """Of all together."""
         return sum(int(one.facts["reconnectsTotal"]) for one in tuple(self.members.values()))
+
+    def _has_applied(self, generation: int) -> None:
+        self.applied(generation)
 
     def _start(self, member: Follower) -> None:
         self._tasks[member.name] = self._loop.create_task(member.stream.run(), name=member.name)

@@ -14,10 +14,12 @@ from tests.e2e.hasty_operator import PROGRAM
 from tests.e2e.sidecars import Calls, sidecar_of, waited
 from tests.integration.sidecar import Sidecar
 
-__all__ = ["Rig", "generation_of", "hasty_operator", "rig"]
+__all__ = ["HASTE_SECONDS", "POOLS", "Rig", "generation_of", "hasty_operator", "rig"]
 
 CROWD = 8
 PAUSE_SECONDS = 0.2
+HASTE_SECONDS = 1.0
+"""The longest pause of hasty sidecars between two tries to connect."""
 POOLS = [{"name": "tts", "kind": "TextToSpeech"}]
 
 
@@ -99,7 +101,11 @@ def rig(api: ApiServer, directory: Path) -> Iterator[Rig]:
         made = Rig(calls, directory, stack.enter_context(gateway(api)))
         stack.callback(made.stop)
         made.start_operator()
-        made.crowd = stack.enter_context(Crowd(directory / "crowd", made.operator.address, made.operator.ca_file))
+        made.crowd = stack.enter_context(
+            Crowd(
+                directory / "crowd", made.operator.address, made.operator.ca_file, longest_pause_seconds=HASTE_SECONDS
+            )
+        )
         for number in range(CROWD):
             calls.pod(f"c{number}")
             made.crowd.join(f"c{number}", api.token(calls.name, f"c{number}"))
