@@ -1,6 +1,6 @@
 """The real Kubernetes: its fixtures are for the tests in this directory alone, so that all others need only Python."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 from tests.cluster.apiserver import ApiServer, api, running_api_server
@@ -20,10 +20,18 @@ def stormy_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, and all that need the node on one: there is only one of it."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, and all that need the node on one: there is only one of it.
+
+    That one takes longest, so it begins at once (and `make e2e` leaves the order as it is here).
+    """
+    items.sort(key=lambda item: not _needs_node(item))
     for item in items:
-        needs_node = "node" in getattr(item, "fixturenames", ())
+        needs_node = _needs_node(item)
         item.add_marker(pytest.mark.xdist_group("node" if needs_node else item.nodeid.partition("::")[0]))
         if needs_node:
             item.add_marker(pytest.mark.timeout(600))  # the first one waits for images and for the node
+
+
+def _needs_node(item: pytest.Item) -> bool:
+    return "node" in getattr(item, "fixturenames", ())
