@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.integration.sidecar import PATIENCE_SECONDS
 from tests.virtual import run
 
 from speechpool.errors import InvalidInput, WorkerDied
@@ -32,7 +33,8 @@ async def serving(*, speaking: int = 1, listening: int = 1, **values: Any) -> As
         default_pool(PoolKind.TEXT_TO_SPEECH, "tts", {"warm_pool_size": speaking}),
         default_pool(PoolKind.SPEECH_TO_TEXT, "stt", {"warm_pool_size": listening}),
     )
-    async with SpeechService(load_engine("local", {}), Settings(pools=pools, **values)) as service:
+    patient = dict.fromkeys(("first_chunk_timeout_seconds", "chunk_gap_timeout_seconds"), PATIENCE_SECONDS)
+    async with SpeechService(load_engine("local", {}), Settings(pools=pools, **patient, **values)) as service:
         await service.wait_ready()
         yield service
     assert not workers()

@@ -48,6 +48,7 @@ class EventStream(Generic[E]):
         self._is_canceled = False
         self._is_summarized = False
         self._is_ending = False
+        self._is_aborted = False
         self._began_at = 0.0
         self._ended_at: float | None = None
         self.tier = ""
@@ -111,8 +112,9 @@ class EventStream(Generic[E]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop what is under way; the client is given back before this returns."""
-        await self._end()
+        """Stop what is under way; the client is given back before this returns, unless the service ends."""
+        if self._context.is_accepting or not self._is_aborted:
+            await self._end()
 
     def __aiter__(self) -> AsyncIterator[E]:
         """The events, in order; one consumer."""
@@ -137,10 +139,12 @@ class EventStream(Generic[E]):
         return event
 
     async def abort(self, error: BaseException) -> None:
-        """End with `error` for the consumer; returns when the client is back."""
+        """End with `error` for the consumer, who need not wait for the engine; returns when the client is back."""
+        self._buffer.clear()
         if self.is_active:
             self._error = self._error or error
-        self._buffer.clear()
+            self._is_aborted = True
+            self._buffer.close(self._error)
         await self._end()
 
     @property

@@ -245,6 +245,25 @@ async def test_what_does_not_come_to_its_end_is_ended_with_an_error() -> None:
     engine.check(all_closed=True)
 
 
+async def test_who_is_cut_off_at_the_end_need_not_wait_for_an_engine_that_is_slow_to_stop() -> None:
+    engine = FakeEngine(cancel_seconds=3.0)
+    service = SpeechService(engine, make_settings())
+    await service.open()
+    await service.wait_ready()
+
+    async def cut_off() -> int:
+        with pytest.raises(PoolClosed, match="shut down"):
+            await said(service, ask(SENTENCE * 50))
+        return len(engine.busy_clients)
+
+    caller = asyncio.create_task(cut_off())
+    await settle()
+    await service.close(0.0)
+    assert await caller == 1  # which has stopped by now
+    engine.check(all_closed=True)
+    assert not tasks_left()
+
+
 async def test_who_waits_for_a_client_is_told_at_the_end_of_the_drain() -> None:
     engine = FakeEngine()
     service = SpeechService(engine, make_settings(speaking(warm_pool_size=1, max_size=1), listening()))
