@@ -20,7 +20,7 @@ __all__ = ["Cluster"]
 AT_ONCE = 16
 LABELS = {"app": "voice", INJECTED_LABEL: ENABLED}
 POOLS = [
-    {"name": f"voice-{n}", "kind": "TextToSpeech", "outputFormat": "Raw24Khz16BitMonoPcm", "warmSize": 4,
+    {"name": f"voice-{n}", "kind": "TextToSpeech", "outputFormat": "Raw24Khz16BitMonoPcm",
      "maxWarmSize": 8, "maxIdleSeconds": 240, "maxLifetimeSeconds": 480, "warmupIntervalSeconds": 30}
     for n in range(4)
 ]  # fmt: skip
@@ -53,7 +53,7 @@ class Cluster:
     def edit(self) -> tuple[float, float]:
         """Change the object, as `kubectl edit` does; when the request went out, and when the answer was there."""
         self.generation += 1
-        body = json.dumps({"spec": {"warmSize": 1 + self.generation % 50}})
+        body = json.dumps({"spec": {"warmSize": 1 + self.generation % 8}})
         asked_at = time.perf_counter()
         self._write.request("PATCH", f"{self._pool}/voice", body, {"content-type": "application/merge-patch+json"})
         reply = self._write.getresponse()

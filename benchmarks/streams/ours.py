@@ -2,6 +2,7 @@
 """The operator's config server, with the API server's part left out."""
 
 import asyncio
+import gc
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import uvloop
 from streams.rounds import Rounds
 
 from speechpool.settings.wire import Applying, Hello, NewSettings, State
+from speechpool_operator.cli.run import YOUNG_OBJECTS
 from speechpool_operator.config_server import ConfigServer
 from speechpool_operator.identity import PodIdentity
 from speechpool_operator.listener import listening_socket, raise_file_limit
@@ -50,6 +52,8 @@ async def identify(token: str) -> PodIdentity:
 
 async def main(directory: Path) -> None:
     raise_file_limit()
+    gc.freeze()  # as `speechpool-operator run` does
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     fleet, certificates = Fleet(), Certificates(directory / "tls.crt", directory / "tls.key")
     sock = listening_socket("127.0.0.1", 0)
     server = ConfigServer(sock, tls=lambda: certificates.current.context, identify=identify, fleet=fleet)

@@ -4,7 +4,9 @@ Each answers with words of its own: the revision that it was sent, and how its o
 """
 
 import asyncio
+import contextlib
 import functools
+import random
 import ssl
 import sys
 from pathlib import Path
@@ -63,24 +65,19 @@ def token_of(directory: Path, number: int) -> str:
 
 async def sidecar(session: aiohttp.ClientSession, url: str, number: int, token: str, room: asyncio.Semaphore) -> None:
     answers = Answers(number)
-    async with room:
-        stream = await dialled(session, url, token)
-        await stream.send_str(HELLO)
-    async for message in stream:
-        await stream.send_str(answers.to(message.data))
-
-
-async def dialled(session: aiohttp.ClientSession, url: str, token: str) -> aiohttp.ClientWebSocketResponse:
-    while True:  # on a machine that is loaded a connection may wait for too long
-        try:
-            return await session.ws_connect(
-                url,
-                headers={"authorization": f"Bearer {token}"},
-                protocols=(SUBPROTOCOL,),
-                server_hostname="localhost",
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            await asyncio.sleep(1.0)
+    while True:  # on a machine that is loaded a connection may wait for too long, and one may be lost
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with room:
+                stream = await session.ws_connect(
+                    url,
+                    headers={"authorization": f"Bearer {token}"},
+                    protocols=(SUBPROTOCOL,),
+                    server_hostname="localhost",
+                )
+                await stream.send_str(HELLO)
+            async for message in stream:
+                await stream.send_str(answers.to(message.data))
+        await asyncio.sleep(random.uniform(0.5, 1.5))
 
 
 async def main(directory: Path, port: str, count: int) -> None:
