@@ -44,7 +44,7 @@ def shell(tmp_path: Path, api_of_its_own: ApiServer) -> dict[str, str]:
     return {**os.environ, **found, "HOME": str(tmp_path)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def api_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running_api_server(tmp_path_factory.mktemp("docs"), *FEATURE) as server:
         yield server

@@ -1,8 +1,6 @@
 """The API server that the operator's tests run on is a real one, and comes back as it was."""
 
-import signal
-
-from tests.cluster.apiserver import AUDIENCE, ApiServer, running_api_server
+from tests.cluster.apiserver import AUDIENCE, ApiServer
 
 
 def test_a_token_that_is_bound_to_a_pod_tells_the_pods_name_and_uid(api: ApiServer):
@@ -26,10 +24,8 @@ def test_kubectl_applies_with_strict_validation(api: ApiServer):
     assert 'unknown field "dta"' in refused.stderr
 
 
-def test_what_was_written_is_there_after_both_were_killed(tmp_path):
-    with running_api_server(tmp_path) as api:
-        namespace = api.namespace()
-        api.apiserver.end(signal.SIGKILL)
-        api.etcd.end(signal.SIGKILL)
-        api.start()
-        assert api.get(f"/api/v1/namespaces/{namespace}")["metadata"]["name"] == namespace
+def test_what_was_written_is_there_after_both_were_killed(stormy_api: ApiServer):
+    namespace = stormy_api.namespace()
+    stormy_api.kill()
+    stormy_api.start()
+    assert stormy_api.get(f"/api/v1/namespaces/{namespace}")["metadata"]["name"] == namespace

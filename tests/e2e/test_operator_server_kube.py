@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import signal
 
 import pytest
 import uvloop
-from tests.cluster.apiserver import running_api_server
 from tests.e2e.api_faults import CLOSE, HANG, gateway
 
 from speechpool_operator import kube, kube_watch
@@ -259,19 +257,18 @@ async def test_a_watch_that_died_silently_is_begun_anew(api, injected):
         await names.until(lambda it: it.there["one"] == "unheard")
 
 
-def test_a_watch_outlives_the_death_of_the_api_server_and_of_etcd(tmp_path, monkeypatch):
+def test_a_watch_outlives_the_death_of_the_api_server_and_of_etcd(stormy_api, monkeypatch):
     """On uvloop, as the operator runs: asyncio leaves the transport of a TLS handshake that was reset unclosed."""
     monkeypatch.setattr(kube_watch, "MAX_BACKOFF_SECONDS", 0.5)
 
     async def outlive(api, namespace):
         async with KubeClient(from_kubeconfig(api.kubeconfig())) as client, watching(client, namespace) as (names, _):
-            await asyncio.to_thread(api.apiserver.end, signal.SIGKILL)
-            await asyncio.to_thread(api.etcd.end, signal.SIGKILL)
+            await asyncio.to_thread(api.kill)
             await asyncio.to_thread(api.start)
             await asyncio.to_thread(annotate, api, namespace, "one", "after")
             await names.until(lambda it: it.there.get("one") == "after")
 
-    with running_api_server(tmp_path) as api, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        namespace = api.namespace()
-        api.pod(namespace, "one", labels={"speechpool.dev/injected": "true"})
-        runner.run(outlive(api, namespace))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        namespace = stormy_api.namespace()
+        stormy_api.pod(namespace, "one", labels={"speechpool.dev/injected": "true"})
+        runner.run(outlive(stormy_api, namespace))
