@@ -85,6 +85,7 @@ class _Merge:
 
     def __init__(self, strongest_first: Sequence[Layer]) -> None:
         self.layers = strongest_first
+        self.shared = [(layer, dict(_shared(layer))) for layer in strongest_first]
         self.engine = ""
         self.provenance: dict[str, Origin] = {}
 
@@ -114,12 +115,9 @@ class _Merge:
 
     def pool(self, entry: PoolEntry, default_language: str) -> PoolSettings:
         found, path = self.found(entry), f"pools[{entry.name}]."
-        values: dict[str, Any] = {}
-        for knob in POOL_KNOBS:
-            if knob.applies_to(entry.kind):
-                values[knob.name], self.provenance[path + knob.key] = found[knob.name]
-            else:
-                values[knob.name] = knob.default
+        values: dict[str, Any] = dict(_foreign(entry.kind))
+        for name, key in _own(entry.kind):
+            values[name], self.provenance[path + key] = found[name]
         languages = f"{path}languages"
         if self.provenance.get(languages) == DEFAULT:
             values["languages"] = (default_language,)
@@ -139,16 +137,23 @@ class _Merge:
                     }
         return found
 
-    @functools.cached_property
-    def shared(self) -> list[tuple[Layer, Found]]:
-        """What each layer sets for every pool."""
-        return [(layer, dict(_shared(layer))) for layer in self.layers]
-
 
 def _shared(layer: Layer) -> Iterator[tuple[str, tuple[Any, Origin]]]:
     for knob in POOL_KNOBS:
         if knob.name in layer.values:
             yield knob.name, (layer.values[knob.name], Origin(layer.source, _written(knob, layer.source)))
+
+
+@functools.cache
+def _own(kind: PoolKind) -> tuple[tuple[str, str], ...]:
+    """The Python names and the keys of the settings that a pool of the kind has."""
+    return tuple((one.name, one.key) for one in POOL_KNOBS if one.applies_to(kind))
+
+
+@functools.cache
+def _foreign(kind: PoolKind) -> dict[str, object]:
+    """Those that it has not, which are never asked for."""
+    return {one.name: one.default for one in POOL_KNOBS if not one.applies_to(kind)}
 
 
 @functools.lru_cache(maxsize=16)
