@@ -95,7 +95,7 @@ def talker(
     emulator: RunningEmulator, output: Format = Format.Raw24Khz16BitMonoPcm, **configured: Any
 ) -> Iterator[Talker]:
     """A synthesizer of the emulator; released at the end."""
-    config = configuration(emulator.url, **{"SpeechSynthesis_FirstChunkTimeoutMs": "500", **configured})
+    config = configuration(emulator.url, **{"SpeechSynthesis_FirstChunkTimeoutMs": "30000", **configured})
     config.set_speech_synthesis_output_format(output)
     held = Talker(sdk.SpeechSynthesizer(config, audio_config=None))
     try:

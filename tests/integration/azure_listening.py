@@ -49,7 +49,7 @@ class Line:
     def __init__(self, url: str, threads: SdkThreads, credentials: CredentialSource, options: dict[str, Any]) -> None:
         self.threads = threads
         self.credentials = credentials
-        self.options = AzureOptions(endpoints=(), **options)
+        self.options = AzureOptions(**{"endpoints": (), "connect_timeout_seconds": LIMIT_SECONDS, **options})
         self.endpoint = Endpoint(
             place_of(url),
             Work.RECOGNITION,

@@ -201,8 +201,9 @@ def test_clearing_the_session_keeps_the_connection_and_forgets_the_call(emulator
 
 
 def test_a_service_that_freezes_ends_the_call_at_its_limit(emulator) -> None:
-    with SpeechSynthesizer(timeout_seconds=0.5) as synth:
+    with SpeechSynthesizer() as synth:
         synth.warm_connection()
+        synth._timeout_seconds = 0.5
         emulator.faults.set(Fault(at="request", action="freeze", kind="tts", times=1))
         with pytest.raises(EngineTimeout, match=r"0\.5 s"):
             synth.synthesize_to_pcm("Hello.")

@@ -52,7 +52,7 @@ class Command:
 
     def say(self, *, key: str = "k") -> str | None:
         """Say something with a client of its own; the error's code, None where there is none."""
-        config = configuration(self.url, key=key, SpeechSynthesis_FirstChunkTimeoutMs="1000")
+        config = configuration(self.url, key=key, SpeechSynthesis_FirstChunkTimeoutMs="30000")
         synthesizer = sdk.SpeechSynthesizer(config, audio_config=None)
         said = spoken(synthesizer.speak_text_async("Hello there").get())
         del synthesizer

@@ -54,7 +54,8 @@ class TestSynthesis:
     )
     def test_before_any_audio(self, emulator: RunningEmulator, fault: dict[str, Any], code: str, upgrades: int) -> None:
         emulator.faults.set(Fault(**fault, kind="tts"))
-        with talker(emulator) as client:
+        quick = {"SpeechSynthesis_FirstChunkTimeoutMs": "500"} if code == "ServiceTimeout" else {}
+        with talker(emulator, **quick) as client:
             said = client.say()
 
             assert said.code == code

@@ -47,7 +47,7 @@ class TestNetwork:
         emulator.wait_for(lambda: emulator.utterances[0].state == "broken")
 
     def test_a_network_that_swallows_everything_leaves_connections_open(self, emulator: RunningEmulator) -> None:
-        with talker(emulator) as client:
+        with talker(emulator, SpeechSynthesis_FirstChunkTimeoutMs="500") as client:
             client.say()
             emulator.lose_network(silently=True)
 

@@ -19,7 +19,6 @@ from tests.integration.azure_emulator_clients import (
 
 from speechpool_azure_emulator import RunningEmulator, running_emulator
 
-PATIENT = {"SpeechSynthesis_FirstChunkTimeoutMs": "30000"}  # the engine's worker starts when it is needed
 SPEECH = silence(0.5) + sound(1.0) + silence(1.0)
 
 
@@ -215,9 +214,9 @@ class TestRealSpeech:
     def test_what_the_emulator_says_the_emulator_understands(self) -> None:
         grammar = ("open the door", "hello nice world")
         with running_emulator(speech="local", recognition="local", grammar=grammar) as emulator:
-            with talker(emulator, Format.Raw16Khz16BitMonoPcm, **PATIENT) as client:
+            with talker(emulator, Format.Raw16Khz16BitMonoPcm) as client:
                 said = client.say("Open the door.")
-            with talker(emulator, Format.Raw8Khz8BitMonoMULaw, **PATIENT) as client:
+            with talker(emulator, Format.Raw8Khz8BitMonoMULaw) as client:
                 telephoned = client.say("Hello nice world.")
             first = understand(emulator, said.audio + silence(1.0), detailed=True)
             second = understand(emulator, telephoned.audio + b"\xff" * 8_000, audio_format=MULAW_8K)
@@ -238,7 +237,7 @@ class TestRealSpeech:
         )
         events: list[tuple[str, str]] = []
         completed = threading.Event()
-        with running_emulator(speech="local") as emulator, talker(emulator, **PATIENT) as client:
+        with running_emulator(speech="local") as emulator, talker(emulator) as client:
             client.synthesizer.synthesis_word_boundary.connect(
                 lambda event: events.append((event.boundary_type.name, event.text))
             )
