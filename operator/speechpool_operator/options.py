@@ -11,42 +11,19 @@ from typing import Any, Final
 
 from speechpool.errors import SettingsError
 from speechpool.settings import Address
-from speechpool.settings.kinds import Choice, Kind, Refused, Text
+from speechpool.settings.kinds import Choice, Kind, Text
 from speechpool.settings.places import FilePath, HostPort
+from speechpool_operator import option_table
+from speechpool_operator.option_table import Option, read_values
 
-__all__ = ["OPTIONS", "Option", "Options", "add_arguments", "read_options", "unknown_variables"]
+__all__ = ["OPTIONS", "Options", "add_arguments", "read_options", "unknown_variables"]
 
 PREFIX: Final = "SPEECHPOOL_OPERATOR_"
 _CERTIFICATES: Final = "/var/run/speechpool/tls"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting.
-
-    Args:
-        name: Its field in `Options`.
-        kind: What its values may be.
-        default: As text; empty for none.
-        metavar: How the help text shows a value.
-        doc: What it does.
-    """
-
-    name: str
-    kind: Kind[Any]
-    default: str
-    metavar: str
-    doc: str
-
-    @property
-    def flag(self) -> str:
-        """The flag."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return PREFIX + self.name.upper()
+def _option(name: str, kind: Kind[Any], default: str, metavar: str, doc: str) -> Option:
+    return Option(PREFIX, name, kind, default, doc, metavar)
 
 
 _NAME = Text("a Kubernetes name: lower case letters, digits, - and .", r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", 253)
@@ -54,28 +31,28 @@ _LEVELS = Choice(("debug", "info", "warning", "error"), str)
 _FORMATS = Choice(("auto", "json", "text"), str)
 
 OPTIONS: Final = (
-    Option("kubeconfig", FilePath(), "", "FILE", "how to reach the API server (default: the cluster that this runs "
-           "in, else $KUBECONFIG, else ~/.kube/config)"),
-    Option("namespace", _NAME, "", "NAME", "the operator's own namespace: SpeechPools of scope Cluster count there "
-           "(default: the pod's, else the kubeconfig's)"),
-    Option("watch_namespace", _NAME, "", "NAME", "serve this one namespace only; a Role in it is then enough, but for "
-           "TokenReviews (default: all namespaces)"),
-    Option("listen", HostPort(), "[::]:8443", "HOST:PORT", "where sidecars connect, by TLS"),
-    Option("tls_cert_file", FilePath(), f"{_CERTIFICATES}/tls.crt", "FILE", "certificate for that; read again when it "
-           "changes, waited for while it is not there"),
-    Option("tls_key_file", FilePath(), f"{_CERTIFICATES}/tls.key", "FILE", "its key"),
-    Option("tls_ca_file", FilePath(), f"{_CERTIFICATES}/ca.crt", "FILE", "who vouches for it: published to the "
-           "sidecars' namespaces where there is a ConfigMap's name for it"),
-    Option("ca_configmap_name", _NAME, "", "NAME", "ConfigMap that tells sidecars, in each namespace that has some, "
-           "who vouches for the operator (default: none is written)"),
-    Option("telemetry_address", HostPort(), "[::]:8080", "HOST:PORT", "where /livez, /readyz, /healthz, /metrics and "
-           "/sidecars are answered, in plain HTTP; or off"),
-    Option("lease_name", _NAME, "", "NAME", "Lease in the operator's namespace that decides which of several replicas "
-           "leads (default: none, this one leads)"),
-    Option("pod_name", _NAME, "", "NAME", "who this is, in the Lease and in events (default: the host's name)"),
-    Option("log_level", _LEVELS, "info", "LEVEL", "debug, info, warning or "
-           "error"),
-    Option("log_format", _FORMATS, "auto", "FORMAT", "json, text, or auto: text on a terminal"),
+    _option("kubeconfig", FilePath(), "", "FILE", "how to reach the API server (default: the cluster that this runs "
+            "in, else $KUBECONFIG, else ~/.kube/config)"),
+    _option("namespace", _NAME, "", "NAME", "the operator's own namespace: SpeechPools of scope Cluster count there "
+            "(default: the pod's, else the kubeconfig's)"),
+    _option("watch_namespace", _NAME, "", "NAME", "serve this one namespace only; a Role in it is then enough, but for "
+            "TokenReviews (default: all namespaces)"),
+    _option("listen", HostPort(), "[::]:8443", "HOST:PORT", "where sidecars connect, by TLS"),
+    _option("tls_cert_file", FilePath(), f"{_CERTIFICATES}/tls.crt", "FILE", "certificate for that; read again when it "
+            "changes, waited for while it is not there"),
+    _option("tls_key_file", FilePath(), f"{_CERTIFICATES}/tls.key", "FILE", "its key"),
+    _option("tls_ca_file", FilePath(), f"{_CERTIFICATES}/ca.crt", "FILE", "who vouches for it: published to the "
+            "sidecars' namespaces where there is a ConfigMap's name for it"),
+    _option("ca_configmap_name", _NAME, "", "NAME", "ConfigMap that tells sidecars, in each namespace that has some, "
+            "who vouches for the operator (default: none is written)"),
+    _option("telemetry_address", HostPort(), "[::]:8080", "HOST:PORT", "where /livez, /readyz, /healthz, /metrics and "
+            "/sidecars are answered, in plain HTTP; or off"),
+    _option("lease_name", _NAME, "", "NAME", "Lease in the operator's namespace that decides which of several replicas "
+            "leads (default: none, this one leads)"),
+    _option("pod_name", _NAME, "", "NAME", "who this is, in the Lease and in events (default: the host's name)"),
+    _option("log_level", _LEVELS, "info", "LEVEL", "debug, info, warning or "
+            "error"),
+    _option("log_format", _FORMATS, "auto", "FORMAT", "json, text, or auto: text on a terminal"),
 )  # fmt: skip
 
 
@@ -100,9 +77,7 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each setting."""
-    for each in OPTIONS:
-        default = f" (default: {each.default})" if each.default else ""
-        parser.add_argument(each.flag, metavar=each.metavar, help=f"{each.doc}{default}; ${each.variable}")
+    option_table.add_arguments(parser, OPTIONS)
 
 
 def read_options(args: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Options:
@@ -115,18 +90,9 @@ def read_options(args: argparse.Namespace, environment: Mapping[str, str] = os.e
     Raises:
         SettingsError: At least one is wrong; all that are, are told.
     """
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    for each in OPTIONS:
-        flag = getattr(args, each.name)
-        where = each.flag if flag is not None else each.variable
-        text = (flag if flag is not None else environment.get(each.variable) or "").strip() or each.default
-        try:
-            values[each.name] = each.kind.of_text(text) if text else ""
-        except Refused:
-            problems.append(f"{where} must be {each.kind.expected}, got {text[:200]!r}")
+    values, problems = read_values(args, OPTIONS, environment)
     if not problems and values["listen"] is None:
-        problems.append(f"{PREFIX}LISTEN must be host:port, got 'off': sidecars connect there")
+        problems.append(f"{PREFIX}LISTEN must be host:port; got 'off': sidecars connect there")
     if problems:
         raise SettingsError("\n".join(problems), problems=tuple(problems))
     for name in ("tls_cert_file", "tls_key_file", "tls_ca_file"):

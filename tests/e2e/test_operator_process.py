@@ -83,7 +83,7 @@ def test_a_wrong_setting_is_named_with_its_bounds(tmp_path):
     assert len(problems) == 3
     assert "--listen must be host:port" in done.stderr
     assert "SPEECHPOOL_OPERATOR_NAMESPACE must be a Kubernetes name" in done.stderr
-    assert "--log-level must be one of debug, info, warning, error, got 'loud'" in done.stderr
+    assert "--log-level must be one of debug, info, warning, error; got 'loud'" in done.stderr
 
 
 def test_an_address_that_is_in_use_ends_it_with_a_reason(start_operator):

@@ -4,9 +4,10 @@ import argparse
 import asyncio
 
 from speechpool_operator.injection import program
-from speechpool_operator.injection.options import INJECTOR_OPTIONS, add_arguments, read_options
+from speechpool_operator.injection.options import INJECTOR_OPTIONS, read_options
 from speechpool_operator.kube_access import access
 from speechpool_operator.logs import configure_logging
+from speechpool_operator.option_table import add_arguments
 
 __all__ = ["configure", "run"]
 

@@ -1,6 +1,7 @@
 """The settings of the process: each once, as a flag and as an environment variable, the flag first."""
 
 import argparse
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,82 +11,59 @@ from typing import Any, Final
 
 from speechpool.errors import SettingsError
 from speechpool.settings import Address
-from speechpool.settings.kinds import Choice, Kind, Number, Refused, Text
+from speechpool.settings.kinds import Choice, Number, Text
 from speechpool.settings.places import FilePath, HostPort
 from speechpool_operator.certificates import Terms
 from speechpool_operator.injection.kinds import ObjectName
+from speechpool_operator.option_table import Option, read_values
 
-__all__ = ["CERTIFICATE_OPTIONS", "INJECTOR_OPTIONS", "Option", "Options", "add_arguments", "read_options"]
+__all__ = ["CERTIFICATE_OPTIONS", "INJECTOR_OPTIONS", "Options", "read_options"]
 
 PREFIX: Final = "SPEECHPOOL_INJECTOR_"
 _FILES: Final = "/var/run/speechpool/tls"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting.
-
-    Args:
-        name: Its field in `Options`.
-        kind: What its values may be.
-        default: As text; empty for none.
-        doc: What it does.
-    """
-
-    name: str
-    kind: Kind[Any]
-    default: str
-    doc: str
-
-    @property
-    def flag(self) -> str:
-        """The flag."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return PREFIX + self.name.upper()
-
+_option = functools.partial(Option, PREFIX)
 
 _HOST: Final = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 _HOSTS: Final = Text("host names, separated by commas", rf"{_HOST}(?:,{_HOST}){{0,15}}", 4096)
 
 CERTIFICATE_OPTIONS: Final = (
-    Option("kubeconfig", FilePath(), "", "how to reach the API server (default: the cluster that this runs in, else "
-           "$KUBECONFIG, else ~/.kube/config)"),
-    Option("namespace", ObjectName(), "", "namespace of the Secret and of both Services (default: the pod's, else the "
-           "kubeconfig's)"),
-    Option("secret_name", ObjectName(), "speechpool-certificates", "Secret that holds the certificates; it is there "
-           "already, empty at first"),
-    Option("service_name", ObjectName(), "speechpool-injector", "Service of the webhook, which its certificate is for"),
-    Option("operator_service_name", ObjectName(), "speechpool-operator", "Service of the operator, which its "
-           "certificate is for"),
-    Option("more_hosts", _HOSTS, "", "further names of the webhook's certificate, for one that is called by a URL"),
-    Option("certificate_days", Number(0.001, 825), "90", "life of a server's certificate; it is replaced when a third "
-           "of it is left"),
-    Option("ca_days", Number(0.001, 3650), "730", "life of the authority that signs them, likewise"),
-    Option("ca_settle_seconds", Number(1, 86_400), "3600", "time that everybody has to learn of a new authority before "
-           "it signs, and until the old one is forgotten; more than the kubelet's 90"),
-    Option("telemetry_address", HostPort(), "[::]:8080", "where /livez, /readyz, /healthz and /metrics are answered, "
-           "in plain HTTP"),
-    Option("log_level", Choice(("debug", "info", "warning", "error"), str), "info", "debug, info, warning or error"),
-    Option("log_format", Choice(("auto", "json", "text"), str), "auto", "json, text, or auto: text on a terminal"),
+    _option("kubeconfig", FilePath(), "", "how to reach the API server (default: the cluster that this runs in, else "
+            "$KUBECONFIG, else ~/.kube/config)"),
+    _option("namespace", ObjectName(), "", "namespace of the Secret and of both Services (default: the pod's, else the "
+            "kubeconfig's)"),
+    _option("secret_name", ObjectName(), "speechpool-certificates", "Secret that holds the certificates; it is there "
+            "already, empty at first"),
+    _option("service_name", ObjectName(), "speechpool-injector", "Service of the webhook, which its certificate is "
+            "for"),
+    _option("operator_service_name", ObjectName(), "speechpool-operator", "Service of the operator, which its "
+            "certificate is for"),
+    _option("more_hosts", _HOSTS, "", "further names of the webhook's certificate, for one that is called by a URL"),
+    _option("certificate_days", Number(0.001, 825), "90", "life of a server's certificate; it is replaced when a third "
+            "of it is left"),
+    _option("ca_days", Number(0.001, 3650), "730", "life of the authority that signs them, likewise"),
+    _option("ca_settle_seconds", Number(1, 86_400), "3600", "time that everybody has to learn of a new authority "
+            "before it signs, and until the old one is forgotten; more than the kubelet's 90"),
+    _option("telemetry_address", HostPort(), "[::]:8080", "where /livez, /readyz, /healthz and /metrics are answered, "
+            "in plain HTTP"),
+    _option("log_level", Choice(("debug", "info", "warning", "error"), str), "info", "debug, info, warning or error"),
+    _option("log_format", Choice(("auto", "json", "text"), str), "auto", "json, text, or auto: text on a terminal"),
 )  # fmt: skip
 
 INJECTOR_OPTIONS: Final = (
-    Option("config", FilePath(), "/etc/speechpool/injector.yaml", "YAML file that says how sidecars are made; read "
-           "again when it changes"),
-    Option("listen", HostPort(), "[::]:9443", "where the API server asks, by TLS"),
-    Option("webhook_name", ObjectName(), "", "MutatingWebhookConfiguration whose caBundle follows the certificates "
-           "(default: none)"),
-    Option("certificates", Choice(("self", "files"), str), "self", "self: made and renewed in the Secret; files: "
-           "mounted, as cert-manager's"),
-    Option("tls_cert_file", FilePath(), f"{_FILES}/tls.crt", "with files: the webhook's certificate"),
-    Option("tls_key_file", FilePath(), f"{_FILES}/tls.key", "with files: its key"),
-    Option("ca_file", FilePath(), f"{_FILES}/ca.crt", "with files: who vouches for the operator, for the sidecars"),
-    Option("shutdown_delay_seconds", Number(0, 300), "5", "time after SIGTERM in which it still answers, until the "
-           "cluster has forgotten it"),
+    _option("config", FilePath(), "/etc/speechpool/injector.yaml", "YAML file that says how sidecars are made; read "
+            "again when it changes"),
+    _option("listen", HostPort(), "[::]:9443", "where the API server asks, by TLS"),
+    _option("webhook_name", ObjectName(), "", "MutatingWebhookConfiguration whose caBundle follows the certificates "
+            "(default: none)"),
+    _option("certificates", Choice(("self", "files"), str), "self", "self: made and renewed in the Secret; files: "
+            "mounted, as cert-manager's"),
+    _option("tls_cert_file", FilePath(), f"{_FILES}/tls.crt", "with files: the webhook's certificate"),
+    _option("tls_key_file", FilePath(), f"{_FILES}/tls.key", "with files: its key"),
+    _option("ca_file", FilePath(), f"{_FILES}/ca.crt", "with files: who vouches for the operator, for the sidecars"),
+    _option("shutdown_delay_seconds", Number(0, 300), "5", "time after SIGTERM in which it still answers, until the "
+            "cluster has forgotten it"),
     *CERTIFICATE_OPTIONS,
 )  # fmt: skip
 
@@ -137,15 +115,6 @@ def _names(service: str, namespace: str) -> tuple[str, ...]:
     return tuple(f"{service}.{namespace}{end}" for end in (".svc", ".svc.cluster.local", ""))
 
 
-def add_arguments(parser: argparse.ArgumentParser, options: tuple[Option, ...]) -> None:
-    """Add a flag for each setting."""
-    for each in options:
-        default = f" (default: {each.default})" if each.default else ""
-        parser.add_argument(
-            each.flag, metavar="VALUE", help=f"{each.doc}{default}; ${each.variable}".replace("%", "%%")
-        )
-
-
 def read_options(
     args: argparse.Namespace, options: tuple[Option, ...], environment: Mapping[str, str] = os.environ
 ) -> Options:
@@ -159,16 +128,7 @@ def read_options(
     Raises:
         SettingsError: At least one is wrong; all that are, are told.
     """
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    for each in options:
-        flag = getattr(args, each.name)
-        text = (flag if flag is not None else environment.get(each.variable) or "").strip() or each.default
-        try:
-            values[each.name] = each.kind.of_text(text) if text else ""
-        except Refused:
-            where = each.flag if flag is not None else each.variable
-            problems.append(f"{where} must be {each.kind.expected}; got {text[:200]!r}")
+    values, problems = read_values(args, options, environment)
     problems = problems or list(_unfit(values))
     if problems:
         raise SettingsError("\n".join(problems), problems=tuple(problems))

@@ -12,9 +12,9 @@ from speechpool_operator.injection.options import (
     CERTIFICATE_OPTIONS,
     INJECTOR_OPTIONS,
     Options,
-    add_arguments,
     read_options,
 )
+from speechpool_operator.option_table import add_arguments
 
 
 def read(*words: str, certificates_only: bool = False, **environment: str) -> Options:
