@@ -3,7 +3,13 @@
 import asyncio
 import signal
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.integration.sidecar"]
+
+# without a clock: a slow machine is no failure
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:
