@@ -111,9 +111,10 @@ def speechpool_object(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod is ready."""
+    """Whether a pod is ready and its sidecar, if it has one, has started; for a moment the former is true alone."""
     conditions = pod.get("status", {}).get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    has_started = sidecar_of(pod).get("started", True)
+    return has_started and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def sidecar_of(pod: Mapping[str, Any]) -> dict[str, Any]:
