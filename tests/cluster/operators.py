@@ -3,10 +3,8 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +16,7 @@ import pytest
 import trustme
 import yaml
 from tests.cluster.apiserver import PATIENCE_SECONDS, ApiError, ApiServer
+from tests.program import Program
 
 __all__ = [
     "ACCOUNT",
@@ -75,7 +74,7 @@ def _bind(api: ApiServer, name: str, namespace: str, allowed: list[dict[str, Any
     assert applied.returncode == 0, applied.stderr
 
 
-class Operator:
+class Operator(Program):
     """One running `speechpool-operator run`.
 
     Args:
@@ -85,27 +84,9 @@ class Operator:
     """
 
     def __init__(self, process: "subprocess.Popen[str]", namespace: str, ca_file: Path) -> None:
-        self.process = process
-        self.pid = process.pid
+        super().__init__(process)
         self.namespace = namespace
         self.ca_file = ca_file
-        self.lines: list[str] = []
-        self._changed = threading.Condition()
-        self._is_read_out = False
-        self._reader = threading.Thread(target=self._read, name="operator log", daemon=True)
-        self._reader.start()
-
-    @property
-    def logs(self) -> list[dict[str, Any]]:
-        """The log so far."""
-        with self._changed:
-            return [json.loads(line) for line in self.lines if line.startswith("{")]
-
-    @property
-    def stderr_text(self) -> str:
-        """Everything on stderr so far."""
-        with self._changed:
-            return "".join(self.lines)
 
     @property
     def address(self) -> str:
@@ -119,19 +100,6 @@ class Operator:
 
     def _port(self, setting: str) -> int:
         return int(self.wait_for_log("listening", setting=setting)["address"].rpartition(":")[2])
-
-    def wait_for_log(self, message: str, *, count: int = 1, **fields: object) -> dict[str, Any]:
-        """The `count`-th record with this message and these fields, as soon as it is there."""
-
-        def found() -> list[dict[str, Any]]:
-            wanted = {"message": message, **fields}
-            return [one for one in self.logs if all(one.get(key) == value for key, value in wanted.items())]
-
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_read_out or len(found()) >= count, PATIENCE_SECONDS)
-        if len(matching := found()) >= count:
-            return matching[count - 1]
-        raise AssertionError(f"no {message!r} {fields}; its log:\n{self.stderr_text}")
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a telemetry path."""
@@ -153,43 +121,6 @@ class Operator:
             assert time.monotonic() < give_up_at, f"{answer}; its log:\n{self.stderr_text}"
             assert self.process.poll() is None, self.stderr_text
             time.sleep(0.02)
-
-    def rss_bytes(self) -> int:
-        """Its resident memory."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
-
-    def wait(self) -> int:
-        """Its exit code, once it has ended."""
-        code = self.process.wait(PATIENCE_SECONDS)
-        self._reader.join(PATIENCE_SECONDS)
-        return code
-
-    def stop(self) -> int:
-        """Ask it to stop; its exit code."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
-        return self.wait()
-
-    def kill(self) -> None:
-        """End it at once, frozen or not."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.wait()
-
-    def _read(self) -> None:
-        assert self.process.stderr
-        with self.process.stderr:
-            for line in self.process.stderr:
-                with self._changed:
-                    self.lines.append(line)
-                    self._changed.notify_all()
-        with self._changed:
-            self._is_read_out = True
-            self._changed.notify_all()
 
 
 def _write_certificate(directory: Path) -> Path:

@@ -4,12 +4,9 @@ Waiting is for events: the sidecar's own log lines, read as they come, or the en
 """
 
 import contextlib
-import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.program import PATIENCE_SECONDS, Program
 
 from speechpool.client import SidecarClient
 
@@ -30,9 +28,6 @@ __all__ = [
     "processes_end",
     "running_sidecar",
 ]
-
-PATIENCE_SECONDS = 60.0
-"""The bound of every wait: far above what any of them takes, so that a loaded machine passes too."""
 
 PATIENT = dict.fromkeys(
     (
@@ -49,7 +44,7 @@ ONE_VOICE: dict[str, Any] = {"pools": [{"name": "tts", "kind": "TextToSpeech", "
 """A settings file with the least that speaks: it starts in a fraction of the time that a model to listen needs."""
 
 
-class Sidecar:
+class Sidecar(Program):
     """One running `speechpool serve`.
 
     Args:
@@ -59,48 +54,10 @@ class Sidecar:
     """
 
     def __init__(self, process: "subprocess.Popen[str]", socket: Path, config_file: Path | None) -> None:
-        self.process = process
-        self.pid = process.pid
+        super().__init__(process)
         self.socket = socket
         self.config_file = config_file
         self.client = SidecarClient(socket, timeout_seconds=PATIENCE_SECONDS)
-        self.lines: list[str] = []
-        self._changed = threading.Condition()
-        self._is_read_out = False
-        self._reader = threading.Thread(target=self._read, name="sidecar log", daemon=True)
-        self._reader.start()
-
-    @property
-    def logs(self) -> list[dict[str, Any]]:
-        """The log so far: what was a JSON object."""
-        with self._changed:
-            return [json.loads(line) for line in self.lines if line.startswith("{")]
-
-    @property
-    def stderr_text(self) -> str:
-        """Everything on stderr so far."""
-        with self._changed:
-            return "".join(self.lines)
-
-    def wait_for_log(self, message: str, *, count: int = 1, **fields: object) -> dict[str, Any]:
-        """The `count`-th record with this message and these fields, as soon as it is there."""
-
-        def found() -> list[dict[str, Any]]:
-            wanted = {"message": message, **fields}.items()
-            return [record for record in self.logs if wanted <= {k: v for k, v in record.items() if _plain(v)}.items()]
-
-        with self._changed:
-            came = self._changed.wait_for(lambda: self._is_read_out or len(found()) >= count, PATIENCE_SECONDS)
-        if len(matching := found()) >= count:
-            return matching[count - 1]
-        why = "the sidecar ended" if came else "no such record came"
-        raise AssertionError(f"{why} while waiting for {message!r} {fields}; its log:\n{self.stderr_text}")
-
-    def wait_for_text(self, text: str) -> None:
-        """Wait until this is on stderr, whatever the format of the log."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_read_out or text in self.stderr_text, PATIENCE_SECONDS)
-        assert text in self.stderr_text
 
     def listening(self, setting: str) -> str:
         """The address of a listener, by its setting: "socket", "listen" or "telemetryAddress"."""
@@ -123,47 +80,10 @@ class Sidecar:
         resting = pool["items"]["idle"]
         return sum(pool["items"].values()) != resting or resting < pool["warm_pool_target"]
 
-    def rss_bytes(self) -> int:
-        """The resident memory of the main process."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     def write_config(self, config: Mapping[str, Any] | str) -> None:
         """Replace the settings file in one step, as an editor or a ConfigMap does."""
         assert self.config_file, "the sidecar was started without a settings file"
         _write_config(self.config_file, config)
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
-
-    def wait(self) -> int:
-        """Its exit code, once it has ended and its log is read to the end."""
-        code = self.process.wait(PATIENCE_SECONDS)
-        self._reader.join(PATIENCE_SECONDS)
-        return code
-
-    def stop(self) -> int:
-        """Ask it to stop; its exit code."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
-        return self.wait()
-
-    def kill(self) -> None:
-        """End it at once, whatever it does."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.wait()
-
-    def _read(self) -> None:
-        assert self.process.stderr
-        with self.process.stderr:
-            for line in self.process.stderr:
-                with self._changed:
-                    self.lines.append(line)
-                    self._changed.notify_all()
-        with self._changed:
-            self._is_read_out = True
-            self._changed.notify_all()
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -272,10 +192,6 @@ def _descendants(pid: int) -> set[int]:
         with contextlib.suppress(OSError):
             children |= {int(child) for child in task.read_text().split()}
     return children.union(*(_descendants(child) for child in children))
-
-
-def _plain(value: object) -> bool:
-    return isinstance(value, str | int | float | bool | None)
 
 
 def _write_config(path: Path, config: Mapping[str, Any] | str) -> None:
