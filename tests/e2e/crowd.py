@@ -92,16 +92,14 @@ class Follower:
         name: Its pod's.
         place: Where the operator is.
         longest_pause_seconds: Between two tries to connect.
-        applied: Called with each generation that it applies.
     """
 
-    def __init__(self, name: str, place: Place, longest_pause_seconds: float, applied: Callable[[int], None]) -> None:
+    def __init__(self, name: str, place: Place, longest_pause_seconds: float) -> None:
         self.name = name
         self.store = ConfigStore([])
         backoff = Backoff(lambda low, high: random.uniform(low, min(high, longest_pause_seconds)))
         self.stream = OperatorStream(self.store, place, usage=lambda: USAGE, version="1.0", backoff=backoff)
-        self._applied = applied
-        self.store.bind(self._apply, self._on_update)
+        self.store.bind(self._apply, self.stream.on_update)
 
     @property
     def generation(self) -> int:
@@ -116,10 +114,6 @@ class Follower:
 
     async def _apply(self, old: object, new: object) -> None:
         """Nothing is kept warm here."""
-
-    def _on_update(self, update: Any) -> None:
-        self.stream.on_update(update)
-        self._applied(self.generation)
 
 
 class Crowd:
@@ -141,8 +135,6 @@ class Crowd:
         self._address, self._ca_file = Address(host, int(port)), ca_file
         self._longest_pause_seconds = longest_pause_seconds
         self.members: dict[str, Follower] = {}
-        self.applied: Callable[[int], None] = lambda _: None
-        """Called, on their event loop, with each generation that one of them applies."""
         self._loop = uvloop.new_event_loop()
         self._stop = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -165,7 +157,7 @@ class Crowd:
         """A sidecar more."""
         self.token_file(name).write_text(token)
         place = Place(address=self._address, ca_file=str(self._ca_file), token_file=str(self.token_file(name)))
-        made = self.members[name] = Follower(name, place, self._longest_pause_seconds, self._has_applied)
+        made = self.members[name] = Follower(name, place, self._longest_pause_seconds)
         self._loop.call_soon_threadsafe(self._start, made)
         return made
 
@@ -177,7 +169,7 @@ class Crowd:
     def turn(self) -> None:
         """Wait until all have read what is there to be read."""
         for _ in range(3):
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), self._loop).result()
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), self._loop).result()
 
     def all_run(self, generation: int, told: Callable[[], object] = lambda: "") -> None:
         """Wait until every sidecar runs this generation."""
@@ -201,9 +193,6 @@ class Crowd:
     def reconnects(self) -> int:
         """Of all together."""
         return sum(int(one.facts["reconnectsTotal"]) for one in tuple(self.members.values()))
-
-    def _has_applied(self, generation: int) -> None:
-        self.applied(generation)
 
     def _start(self, member: Follower) -> None:
         self._tasks[member.name] = self._loop.create_task(member.stream.run(), name=member.name)
