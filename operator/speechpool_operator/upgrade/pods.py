@@ -61,7 +61,7 @@ def read_sidecar_pod(pod: Mapping[str, Any]) -> SidecarPod | None:
     reported = [one for one in status.get("initContainerStatuses") or () if one.get("name") == SIDECAR_CONTAINER]
     container: Mapping[str, Any] = reported[0] if reported else {}
     state = container.get("state") or {}
-    waits_for = str((state.get("waiting") or {}).get("reason") or "")
+    is_running = status.get("phase") == "Running"
     return SidecarPod(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -72,8 +72,8 @@ def read_sidecar_pod(pod: Mapping[str, Any]) -> SidecarPod | None:
         container=str(container.get("containerID") or "") if "running" in state else "",
         restarts=int(container.get("restartCount") or 0),
         is_started=container.get("started") is True and "running" in state,
-        is_running=status.get("phase") == "Running",
-        is_broken=bool(waits_for) and waits_for not in _STARTING,
+        is_running=is_running,
+        is_broken=_is_broken(state, is_running=is_running),
         is_terminating=metadata.get("deletionTimestamp") is not None,
     )
 
@@ -87,6 +87,13 @@ def repository(image: str) -> str:
 
 def _is_sidecar(container: Mapping[str, Any]) -> bool:
     return container.get("name") == SIDECAR_CONTAINER and container.get("restartPolicy") == "Always"
+
+
+def _is_broken(state: Mapping[str, Any], *, is_running: bool) -> bool:
+    if "terminated" in state:  # it stays so where a running pod got an image that cannot be pulled
+        return is_running
+    waits_for = str((state.get("waiting") or {}).get("reason") or "")
+    return bool(waits_for) and waits_for not in _STARTING
 
 
 def _owner(metadata: Mapping[str, Any]) -> str:

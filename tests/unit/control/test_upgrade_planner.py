@@ -457,6 +457,15 @@ class TestReading:
         assert read
         assert (read.is_broken, read.is_started, read.container) == (is_broken, False, "")
 
+    @pytest.mark.parametrize(("phase", "is_broken"), [("Running", True), ("Succeeded", False)])
+    def test_one_that_has_ended_beside_a_running_application_is_broken(self, phase: str, is_broken: bool) -> None:
+        ended = {"name": "speechpool", "containerID": "a", "state": {"terminated": {"exitCode": 0}}}
+
+        read = read_sidecar_pod(POD | {"status": {"phase": phase, "initContainerStatuses": [ended]}})
+
+        assert read
+        assert (read.is_broken, read.is_started, read.container) == (is_broken, False, "")
+
     def test_a_pod_without_a_status_or_an_owner(self) -> None:
         bare = {"metadata": {"namespace": "n", "name": "p", "uid": "u"}, "spec": POD["spec"]}
 
