@@ -50,6 +50,11 @@ class Cluster:
         self._tls.load_cert_chain(api.directory / "admin.crt", api.directory / "admin.key")
         self._write = http.client.HTTPSConnection("127.0.0.1", api.port, context=self._tls)
 
+    def dial(self) -> None:
+        """Connect anew for `edit()`: an API server closes a connection that was idle for 90 seconds."""
+        self._write.close()
+        self._write.connect()
+
     def edit(self) -> tuple[float, float]:
         """Change the object, as `kubectl edit` does; when the request went out, and when the answer was there."""
         self.generation += 1
