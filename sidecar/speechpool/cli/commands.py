@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from speechpool.cli import further
+from speechpool.cli.imports import uncollected
 from speechpool.cli.standard_streams import open_missing
 from speechpool.errors import SettingsError, SidecarUnreachable, SpeechPoolError, UsageError
 
@@ -73,7 +74,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     try:
-        args = _parser(_command_of(argv)).parse_args(argv)
+        with uncollected():
+            args = _parser(_command_of(argv)).parse_args(argv)
     except SystemExit as end:  # the help text, or a complaint, was written
         return int(end.code or 0)
     code: int = args.run(args)
