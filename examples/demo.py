@@ -29,7 +29,7 @@ SAID = {
     "austen-0930.wav": "he might even have been made amiable himself",
 }
 WAV_HEADER_BYTES = 44
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
