@@ -36,9 +36,9 @@ def installed_release(
 ) -> Iterator[None]:
     """The release, installed and ready; uninstalled afterwards, if the test has not."""
     words = ["install", "speechpool", str(CHART), "--namespace", namespace, "--create-namespace", "--wait"]
-    done = helm(*words, "--timeout", "55s", *flags(images() | dict(values or {})), api=node)
-    assert done.returncode == 0, f"{done.stderr}\n{node.story()}"
     try:
+        done = helm(*words, "--timeout", "55s", *flags(images() | dict(values or {})), api=node)
+        assert done.returncode == 0, f"{done.stderr}\n{node.story()}"
         yield
     finally:
         uninstall(node, namespace)
