@@ -45,7 +45,7 @@ test: $(STAMP) ## run every test that needs no Kubernetes
 
 e2e: kube ## run the tests on a real Kubernetes
 	@$(BIN)/python -m tests.cluster.node
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder tests/e2e
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/e2e
 
 REGISTRY ?=
 BASE ?=
