@@ -161,7 +161,8 @@ async def test_when_azure_goes_away_and_comes_back_every_call_ends_and_the_pool_
         over.set()
     await asyncio.to_thread(in_order, place.sidecar)
 
-    assert endings.keys() <= {"200", "502", "503", "broken off"}
+    # 504 where the machine is so late that a deadline is over before the reason is known
+    assert endings.keys() <= {"200", "502", "503", "504", "broken off"}
     assert place.azure.counts.open_sockets >= WARM
     first = min(each.opened_at for each in place.azure.connections if each.opened_at > back_at)
     assert first - back_at <= BACK_OFF_SECONDS
