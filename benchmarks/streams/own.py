@@ -4,6 +4,7 @@ What a sidecar's pools do with settings is left out: nothing is kept warm here.
 """
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def stream_of(directory: Path, port: int, number: int) -> OperatorStream:
 
 async def main(directory: Path, port: int, count: int) -> None:
     raise_file_limit()
+    logging.disable()  # a thousand of them tell at once that their operator is gone
     await asyncio.gather(*(stream_of(directory, port, number).run() for number in range(count)))
 
 
