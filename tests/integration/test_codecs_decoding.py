@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from tests.program import PATIENCE_SECONDS
 from tests.unit.audio.sounds import fit, noise, tone, wav
 
 from speechpool.audio import decoding
@@ -27,7 +28,7 @@ NOT_AUDIO = "file is not audio that can be decoded; send wav, mp3, m4a, mp4, mpe
 
 @pytest.fixture
 async def codecs() -> AsyncIterator[Codecs]:
-    async with Codecs() as codecs:
+    async with Codecs(reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
         yield codecs
 
 
@@ -111,11 +112,13 @@ async def test_a_stereo_wav_is_heard_in_one_channel(codecs):
     assert await decode(codecs, wav(stereo, channels=2)) == left
 
 
-async def test_many_uploads_at_once_do_not_mix():
+async def test_many_uploads_at_once_do_not_mix(monkeypatch):
+    monkeypatch.setattr(decoding, "_WAIT_SECONDS", PATIENCE_SECONDS)
+
     async def one(codecs: Codecs, seed: int) -> bool:
         return await decode(codecs, encoded(Codec.FLAC, noise(20_000, seed))) == noise(20_000, seed)
 
-    async with Codecs(decoders=3) as codecs:
+    async with Codecs(decoders=3, reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
         assert all(await asyncio.gather(*(one(codecs, seed) for seed in range(8))))
         assert codecs.snapshot()["decoders"] == 0
 

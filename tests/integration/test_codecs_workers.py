@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from tests.program import PATIENCE_SECONDS
 from tests.unit.audio.sounds import decode, noise, tone
 
 from speechpool.audio.codecs import Codecs
@@ -26,7 +27,7 @@ MULAW = AudioFormat(Codec.MULAW, 8_000)
 
 @pytest.fixture
 async def codecs() -> AsyncIterator[Codecs]:
-    async with Codecs() as codecs:
+    async with Codecs(reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
         yield codecs
 
 
@@ -277,7 +278,7 @@ async def test_closing_while_a_worker_starts_leaves_nothing():
 )
 def test_uvloop_makes_no_difference(scenario):
     async def main() -> None:
-        async with Codecs() as codecs:
+        async with Codecs(reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
             await scenario(codecs)
 
     uvloop.run(main())
