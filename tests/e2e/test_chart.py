@@ -89,6 +89,8 @@ WRONG = [
     ("sidecar.engine", "espeak", "/sidecar/engine"),
     ("sidecar.runAsUser", 0, "/sidecar/runAsUser"),
     ("sidecar.resource", {}, "/sidecar"),
+    ("sidecar.resources.limits.memory", "32Mi", "/sidecar/resources/limits/memory"),
+    ("sidecar.resources.requests.memory", 1000, "/sidecar/resources/requests/memory"),
     ("sidecar.telemetryPort", 80, "/sidecar/telemetryPort"),
     ("sidecar.egressProxy.https", "proxy:3128", "/sidecar/egressProxy/https"),
     ("certificates.mode", "cert-manager", "/certificates/mode"),
