@@ -189,9 +189,12 @@ def running_operator(
         operator.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def control_plane(pools_api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """One operator of the whole cluster for the whole run; tests take namespaces of their own, and leave it running."""
+    """One operator of the whole cluster for a file's tests, which take namespaces of their own and leave it running.
+
+    A file whose tests start operators themselves, or look at objects that none may follow, does without it.
+    """
     with running_operator(pools_api, tmp_path_factory.mktemp("operator")) as operator:
         yield operator
 

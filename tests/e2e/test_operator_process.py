@@ -148,22 +148,24 @@ def test_one_that_lost_its_lease_ends(pools_api, start_operator):
     assert "LeaseLost" in operator.wait_for_log("operator failed")["error"]
 
 
-def test_the_stream_of_a_pod_that_is_deleted_is_closed(calls, control_plane, tmp_path):
+def test_the_stream_of_a_pod_that_is_deleted_is_closed(calls, start_operator, tmp_path):
+    operator = start_operator()
     calls.apply("voice", 2)
-    with sidecar_of(calls, "a", control_plane, tmp_path / "a") as sidecar:
+    with sidecar_of(calls, "a", operator, tmp_path / "a") as sidecar:
         runs(sidecar, 2)
         calls.api.delete(f"{calls.pods}/a", grace_seconds=0)
-        control_plane.wait_for_log("sidecar gone", pod="a", namespace=calls.name)
+        operator.wait_for_log("sidecar gone", pod="a", namespace=calls.name)
         calls.becomes("voice", Synced="True/NoSidecars", counts={"matched": 0, "connected": 0})
-        assert "a" not in control_plane.sidecars(calls.name)
+        assert "a" not in operator.sidecars(calls.name)
 
 
-def test_it_tells_of_pods_without_a_sidecar_and_of_sidecars_that_are_not_labelled(calls, control_plane, tmp_path):
+def test_it_tells_of_pods_without_a_sidecar_and_of_sidecars_that_are_not_labelled(calls, start_operator, tmp_path):
+    operator = start_operator()
     calls.apply("voice", 2)
     calls.api.pod(calls.name, "asks", labels={"app": "voice", "speechpool.dev/inject": "true"})
     calls.api.pod(calls.name, "plain", labels={"app": "voice"})
-    waited(lambda: set(control_plane.sidecars(calls.name)) == {"a", "asks"}, lambda: control_plane.sidecars(calls.name))
-    with sidecar_of(calls, "plain", control_plane, tmp_path / "plain") as sidecar:
+    waited(lambda: set(operator.sidecars(calls.name)) == {"a", "asks"}, lambda: operator.sidecars(calls.name))
+    with sidecar_of(calls, "plain", operator, tmp_path / "plain") as sidecar:
         runs(sidecar, 2)
         calls.becomes("voice", counts={"matched": 3, "connected": 1})
         calls.change_pod("asks", labels={"speechpool.dev/inject": None})
