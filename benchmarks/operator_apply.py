@@ -166,6 +166,7 @@ def measure(cluster: Cluster, directory: Path, count: int, rounds: int, idle_sec
         "sidecars are": {"own": "their own stream client", "sidecars": "answers, unread"}[module],
         "p50 ms": 1e3 * quantile(every, 0.5),
         "p99 ms": 1e3 * quantile(every, 0.99),
+        "p50 after the answer ms": 1e3 * quantile([at - write for write, round_ in made for at in round_], 0.5),
         "all ms": 1e3 * statistics.median(round_[-1] for _, round_ in made),
         "first to last ms": 1e3 * statistics.median(round_[-1] - round_[0] for _, round_ in made),
         "API server's write ms": 1e3 * statistics.median(write for write, _ in made),
