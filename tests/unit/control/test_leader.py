@@ -123,12 +123,18 @@ async def kill(candidate):
     await candidate.stop()
 
 
-@VIRTUAL
-async def test_one_of_two_leads_and_goes_on():
+async def leader_and_standby() -> tuple[Leases, Candidate, Candidate]:
+    """Two candidates for one Lease, of whom the first leads."""
     leases = Leases()
     first = Candidate(leases, "first")
     await first.leader.until_leading()
     second = Candidate(leases, "second")
+    return leases, first, second
+
+
+@VIRTUAL
+async def test_one_of_two_leads_and_goes_on():
+    leases, first, second = await leader_and_standby()
     await asyncio.sleep(600)
     assert (first.leader.is_leading, second.leader.is_leading, second.leader.holder) == (True, False, "first")
     assert leases.writes == pytest.approx(600 / 2.2, rel=0.05)
@@ -138,10 +144,7 @@ async def test_one_of_two_leads_and_goes_on():
 
 @VIRTUAL
 async def test_who_stops_gives_the_lease_back_and_the_next_leads_within_two_attempts():
-    leases = Leases()
-    first = Candidate(leases, "first")
-    await first.leader.until_leading()
-    second = Candidate(leases, "second")
+    leases, first, second = await leader_and_standby()
     await asyncio.sleep(60)
     began = asyncio.get_running_loop().time()
     await first.stop()
@@ -155,10 +158,7 @@ async def test_who_stops_gives_the_lease_back_and_the_next_leads_within_two_atte
 
 @VIRTUAL
 async def test_of_one_that_was_killed_the_lease_is_taken_when_it_has_ended():
-    leases = Leases()
-    first = Candidate(leases, "first")
-    await first.leader.until_leading()
-    second = Candidate(leases, "second")
+    _, first, second = await leader_and_standby()
     await asyncio.sleep(60)
     began = asyncio.get_running_loop().time()
     await kill(first)
@@ -184,10 +184,7 @@ async def test_one_that_comes_back_under_its_name_leads_at_once():
 
 @VIRTUAL
 async def test_a_leader_without_the_api_server_gives_up_before_another_may_lead():
-    leases = Leases()
-    first = Candidate(leases, "first")
-    await first.leader.until_leading()
-    second = Candidate(leases, "second")
+    _, first, second = await leader_and_standby()
     await asyncio.sleep(60)
     first.client.is_cut = True
     await asyncio.sleep(TIMING.renew)
