@@ -155,7 +155,7 @@ class _Run:
         try:
             asyncio.run(self._operate())
         except asyncio.CancelledError:
-            pass
+            pass  # the end of the thread's own loop, which `stop` asked for: nobody is above it to hear of it
         except BaseException as error:  # noqa: BLE001 -- whatever ended it is told, and it is started anew
             self.reason = f"{type(error).__name__}: {error}"
         self._call_home(self.ended.set)
