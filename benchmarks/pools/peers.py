@@ -1,6 +1,7 @@
 """Peers from PyPI, opened on dummy connections, all with the same two coroutines: acquire and release."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from sqlalchemy.util.concurrency import await_only
 __all__ = ["PEERS", "AiomiscPeer", "AsyncpgPeer", "Peer", "PsycopgPeer", "QueuePeer", "SqlalchemyPeer"]
 
 
-class Peer:
+class Peer(ABC):
     """A pool under measurement.
 
     Args:
@@ -37,11 +38,13 @@ class Peer:
         self.acquire: Callable[[], Awaitable[Any]]
         self.release: Callable[[Any], Awaitable[Any]]
 
+    @abstractmethod
     async def open(self) -> None:
-        raise NotImplementedError
+        """Fill it, where it is to be warm, and set `acquire` and `release`."""
 
+    @abstractmethod
     async def close(self) -> None:
-        raise NotImplementedError
+        """Let go of every item."""
 
     async def turns(self, key: str, count: int) -> None:  # noqa: ARG002 # the key is for peers with sessions
         """Acquire and release `count` times."""
