@@ -3,16 +3,16 @@
 Decisions alone, no I/O. An alias takes the word's place; phonemes go around it as SSML, which makes SSML of plain text.
 """
 
+import functools
 import re
 import unicodedata
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 from speechpool.errors import SettingsError
 from speechpool.service.readings import Found, Reading, Writer
 from speechpool.settings import LexiconEntry
-from speechpool.speech.ssml import ElementEnd, ElementStart, SsmlPart, SsmlText, parse
+from speechpool.speech.ssml import ElementStart, SsmlPart, SsmlText, parse
 
 __all__ = ["Lexicon", "LexiconStream", "check_lexicon"]
 
@@ -29,6 +29,8 @@ _TOKEN = re.compile(f"[{_SPACELESS_RANGES}]|[^\\W{_SPACELESS_RANGES}]+|[^\\w\\s]
 _SPACE = re.compile(r"\s+")
 _APOSTROPHES = "'\u2019"
 _POSSESSIVE = re.compile(f"[{_APOSTROPHES}][sS](?!\\w)")
+_APART = frozenset(["", *" \n.,;:!?()-\x00"])
+"""What is beside most words: no letter and no apostrophe. Of a text's first character too, whose slice is empty."""
 _EDGE_CHARACTERS = 3  # how many behind a word say whether it goes on: "'s" and what follows
 
 
@@ -50,12 +52,29 @@ def check_lexicon(entries: Sequence[LexiconEntry], *, phonemes: bool, engine: st
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    """An entry, ready to be looked for."""
+_Place = tuple[int, int, LexiconEntry]
+"""Where a word begins and ends, and its entry: what becomes a `Found`."""
 
-    entry: LexiconEntry
-    match: Callable[[str, int], re.Match[str] | None]
+
+class _Pattern:
+    """An entry, ready to be looked for.
+
+    Args:
+        entry: The word and how it is said.
+        token: The word's first token.
+    """
+
+    def __init__(self, entry: LexiconEntry, token: str) -> None:
+        self.entry = entry
+        self._is_any_case = _is_any_case(entry.word)
+        self._is_plain = entry.word == token and token.isascii()
+
+    def end_at(self, text: str, token: re.Match[str]) -> int | None:
+        """Index behind the word where it begins with this token, which is as its first one in some case; else None."""
+        if self._is_plain and token[0].isascii():  # the most usual one needs no second look
+            return token.end() if self._is_any_case or token[0] == self.entry.word else None
+        match = self._expression.match(text, token.start())
+        return match.end() if match else None
 
     def may_begin_at(self, text: str, start: int) -> bool:
         """Whether all text from `start` on is the beginning of its word."""
@@ -64,7 +83,12 @@ class _Pattern:
             begun = _SPACE.sub(" ", begun)
         if len(begun) >= len(word):
             return False
-        return word.startswith(begun.lower() if _is_any_case(word) else begun)
+        return word.startswith(begun.lower() if self._is_any_case else begun)
+
+    @functools.cached_property
+    def _expression(self) -> re.Pattern[str]:
+        flags = re.IGNORECASE if self._is_any_case else 0
+        return re.compile(r"\s+".join(map(re.escape, self.entry.word.split())), flags)
 
 
 class Lexicon:
@@ -83,8 +107,9 @@ class Lexicon:
         for entry in sorted(entries, key=lambda entry: (-len(entry.word), _is_any_case(entry.word))):
             token = _TOKEN.match(entry.word)
             assert token, "an entry's word is neither empty nor white space"
-            self._patterns.setdefault(token.group().casefold(), []).append(_pattern(entry))
+            self._patterns.setdefault(token[0].casefold(), []).append(_Pattern(entry, token[0]))
         self._keys = sorted(self._patterns)
+        self._tokens = _tokens_like(self._keys)
 
     @property
     def has_phonemes(self) -> bool:
@@ -123,37 +148,35 @@ class Lexicon:
             start: Where to begin: behind what was sure before.
             is_final: Whether no more text comes.
         """
-        found: list[Found] = []
+        places, sure = self._search(text, start, is_final=is_final)
+        return [Found(*place) for place in places], sure
+
+    def _search(self, text: str, start: int = 0, *, is_final: bool = True) -> tuple[list[_Place], int]:
+        places: list[_Place] = []
         sure = start
-        for token in _TOKEN.finditer(text, start):
-            if token.start() < sure:
+        for token in self._tokens.finditer(text, start):
+            key = token[0].casefold()
+            patterns = self._patterns.get(key, ())
+            if (not patterns and (is_final or token.end() < len(text))) or token.start() < sure:
                 continue
-            if not is_final and self._is_open(text, token):
-                return found, token.start()
-            if one := self._at(text, token):
-                found.append(one)
-                sure = one.end
-        return found, len(text)
+            if not is_final and self._is_open(text, token, key):
+                return places, token.start()
+            if one := _first(patterns, text, token):
+                places.append(one)
+                sure = one[1]
+        return places, len(text)
 
-    def _at(self, text: str, token: re.Match[str]) -> Found | None:
-        for pattern in self._patterns.get(token.group().casefold(), ()):
-            match = pattern.match(text, token.start())
-            if match and _is_whole(text, match.start(), match.end()):
-                return Found(match.start(), match.end(), pattern.entry)
-        return None
-
-    def _is_open(self, text: str, token: re.Match[str]) -> bool:
+    def _is_open(self, text: str, token: re.Match[str], key: str) -> bool:
         """Whether more text may tell otherwise what begins at a token."""
-        key, start = token.group().casefold(), token.start()
         if token.end() == len(text) and self._begins_key(key):
             return True
         for pattern in self._patterns.get(key, ()):
-            match = pattern.match(text, start)
-            if match is None and pattern.may_begin_at(text, start):
+            end = pattern.end_at(text, token)
+            if end is None and pattern.may_begin_at(text, token.start()):
                 return True
-            if match and match.end() + _EDGE_CHARACTERS > len(text):
+            if end is not None and end + _EDGE_CHARACTERS > len(text):
                 return True
-            if match and _is_whole(text, start, match.end()):
+            if end is not None and _is_whole(text, token.start(), end):
                 return False
         return False
 
@@ -162,14 +185,34 @@ class Lexicon:
         return at < len(self._keys) and self._keys[at].startswith(start)
 
     def _in_document(self, document: str) -> Iterator[Found]:
-        for run in _runs(parse(document)):
-            for found in self.find("".join(run.texts))[0]:
-                yield Found(run.starts[found.start], run.ends[found.end - 1], found.entry)
+        """All runs of text are looked through as one, parted by what is in no text and in no entry."""
+        runs = _Runs(parse(document))
+        for start, end, entry in self._search(runs.text)[0]:
+            yield Found(*runs.place(start, end), entry)
 
 
-def _pattern(entry: LexiconEntry) -> _Pattern:
-    flags = re.IGNORECASE if _is_any_case(entry.word) else 0
-    return _Pattern(entry, re.compile(r"\s+".join(map(re.escape, entry.word.split())), flags).match)
+def _tokens_like(keys: Iterable[str]) -> re.Pattern[str]:
+    """Finds the tokens of a text that may be keys; passing over punctuation that none begins with is much sooner done.
+
+    Args:
+        keys: First tokens of entries, casefolded.
+    """
+    singles = [key for key in keys if _SPACELESS.match(key) or not (key[0].isalnum() or key[0] == "_")]
+    if not all(len(key) == 1 and (key.isascii() or _SPACELESS.match(key)) for key in singles):
+        return _TOKEN  # what has another form in another case
+    single = f"[{''.join(map(re.escape, singles))}]|" if singles else ""
+    return re.compile(f"{single}[^\\W{_SPACELESS_RANGES}]+")
+
+
+def _first(patterns: Iterable[_Pattern], text: str, token: re.Match[str]) -> _Place | None:
+    start, token_end = token.span()
+    # a whole token is a whole word for what stands beside it: the usual case, which needs no closer look
+    stands_apart = text[start - 1 : start] in _APART and text[token_end : token_end + 1] in _APART
+    for pattern in patterns:
+        end = pattern.end_at(text, token)
+        if end is not None and ((stands_apart and end == token_end) or _is_whole(text, start, end)):
+            return start, end, pattern.entry
+    return None
 
 
 def _is_any_case(word: str) -> bool:
@@ -248,45 +291,58 @@ class LexiconStream:
 # --- SSML ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Run:
-    """Text of a document that no element parts.
+class _Runs:
+    """The stretches of text of a document to look into: none in elements that say how they are said, none in CDATA.
 
     Args:
-        texts: The characters, references resolved, in pieces.
-        starts: For each character, its index in the document.
-        ends: For each, the index behind it there.
+        parts: Of the document.
+
+    Attributes:
+        text: All runs, parted by NUL, which no document has.
     """
 
-    texts: list[str] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
+    def __init__(self, parts: Iterable[SsmlPart]) -> None:
+        self._texts: list[SsmlText] = []
+        self._at: list[int] = []  # where each of them begins in `text`
+        pieces: list[str] = []
+        length = 0
+        for part in _between_runs(parts):
+            if part is not None:
+                self._texts.append(part)
+                self._at.append(length)
+            pieces.append(piece := "\0" if part is None else part.text)
+            length += len(piece)
+        self.text = "".join(pieces)
 
-    def add(self, part: SsmlText) -> None:
-        self.texts.append(part.text)
-        if part.end - part.start == len(part.text):
-            self.starts += range(part.start, part.end)
-            self.ends += range(part.start + 1, part.end + 1)
-        else:  # a reference: each character that it stands for is the whole of it
-            self.starts += [part.start] * len(part.text)
-            self.ends += [part.end] * len(part.text)
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Where in the document a stretch of `text` is; of a reference each character is the whole of it."""
+        number = bisect_right(self._at, start) - 1
+        part, behind = self._texts[number], start - self._at[number]
+        first = part.start if _is_reference(part) else part.start + behind
+        if behind + end - start > len(part.text):
+            number = bisect_right(self._at, end - 1) - 1
+            part = self._texts[number]
+        return first, part.end if _is_reference(part) else part.start + end - self._at[number]
 
 
-def _runs(parts: Iterable[SsmlPart]) -> Iterator[_Run]:
-    """The stretches of text to look into: none in elements that say how they are said, none in CDATA sections."""
+def _is_reference(part: SsmlText) -> bool:
+    return part.end - part.start != len(part.text)
+
+
+def _between_runs(parts: Iterable[SsmlPart]) -> Iterator[SsmlText | None]:
+    """The text to look into, and None for whatever parts it."""
     untouched = 0
-    run = _Run()
+    is_parted = True
     for part in parts:
-        if isinstance(part, SsmlText) and not part.is_cdata:
-            if not untouched:
-                run.add(part)
-            continue
-        if run.texts:
-            yield run
-            run = _Run()
-        if isinstance(part, ElementStart):
+        if isinstance(part, SsmlText):
+            if not (untouched or part.is_cdata):
+                is_parted = False
+                yield part
+                continue
+        elif isinstance(part, ElementStart):
             untouched += bool(untouched) or part.name in _UNTOUCHED
-        elif isinstance(part, ElementEnd):
+        else:
             untouched -= bool(untouched)
-    if run.texts:
-        yield run
+        if not is_parted:
+            is_parted = True
+            yield None

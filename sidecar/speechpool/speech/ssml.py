@@ -21,7 +21,10 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\ud
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
 
 
-@dataclass(frozen=True, slots=True)
+# A document has thousands of these parts, and a frozen one takes three times as long to make: nobody changes them.
+
+
+@dataclass(slots=True)
 class SsmlText:
     """Text to speak, up to the next element or reference.
 
@@ -38,7 +41,7 @@ class SsmlText:
     is_cdata: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ElementStart:
     """A start tag; names keep their prefix, as in "mstts:express-as" and "xml:lang"."""
 
@@ -46,7 +49,7 @@ class ElementStart:
     attributes: Mapping[str, str] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ElementEnd:
     """An end tag."""
 
@@ -116,8 +119,10 @@ class _Reader:
     def __init__(self, document: str) -> None:
         self._document = document
         self._bytes = document.encode()
+        self._is_one_byte_each = len(self._bytes) == len(document)
         self._parts: list[SsmlPart] = []
-        self._open: list[str] = []
+        self._depth = 0
+        self._silent_from = 0  # the depth of the outermost element that is not spoken; 0 outside
         self._is_cdata = False
         self._at_byte = 0
         self._at_character = 0
@@ -147,15 +152,19 @@ class _Reader:
         raise _invalid("a document type is not allowed; remove <!DOCTYPE …>")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if not self._open and name != "speak":
+        if not self._depth and name != "speak":
             raise _invalid("the root element must be <speak>")
-        if len(self._open) >= _MAX_DEPTH:
+        if self._depth >= _MAX_DEPTH:
             raise _invalid(f"elements are nested deeper than {_MAX_DEPTH}")
-        self._open.append(name)
+        self._depth += 1
+        if name in _SILENT_ELEMENTS and not self._silent_from:
+            self._silent_from = self._depth
         self._parts.append(ElementStart(name, attributes))
 
     def _end(self, name: str) -> None:
-        self._open.pop()
+        if self._silent_from == self._depth:
+            self._silent_from = 0
+        self._depth -= 1
         self._parts.append(ElementEnd(name))
 
     def _start_cdata(self) -> None:
@@ -165,7 +174,7 @@ class _Reader:
         self._is_cdata = False
 
     def _text(self, text: str) -> None:
-        if not _SILENT_ELEMENTS.isdisjoint(self._open):
+        if self._silent_from:
             return
         start = self._position()
         end = start + len(text)
@@ -178,6 +187,8 @@ class _Reader:
     def _position(self) -> int:
         """Index of the current event's first character in the document."""
         byte = self._parser.CurrentByteIndex
+        if self._is_one_byte_each:
+            return byte
         self._at_character += len(self._bytes[self._at_byte : byte].decode())
         self._at_byte = byte
         return self._at_character

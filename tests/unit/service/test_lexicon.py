@@ -2,6 +2,8 @@
 """The lexicon: which words it finds, what the engine reads for them, and the way back to the caller's own text."""
 
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -255,6 +257,37 @@ def test_an_engine_that_points_nowhere_is_borne(offset, length):
     told = SourceWords(reading).find(word(reading, offset, length))
     assert told is not None
     assert 0 <= told.text_offset <= told.text_offset + told.text_length <= len("My SQL")
+
+
+# --- long documents ------------------------------------------------------------------------------------------------
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many functions it calls: what it costs, whatever else the machine does."""
+    count = 0
+
+    def note(_frame: object, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("part", "most_for_a_character"),
+    [("<s>one, two and three.</s> ", 2), ("a b c d ", 1.2), (",.!;:- ", 0.1), ("<break/>", 1.5), ("R &amp; D ", 3.2)],
+)
+def test_a_long_document_is_looked_through_in_few_steps(part, most_for_a_character):
+    document = f"<speak>{part * (16_000 // len(part))}</speak>"
+    lexicon = Lexicon([alias("sql", "sequel"), alias("sql server", "the server")])
+    steps = calls_of(lambda: lexicon.read(document, is_ssml=True, more_characters=1))
+    assert steps / len(document) < most_for_a_character
 
 
 # --- text that comes piece by piece --------------------------------------------------------------------------------
