@@ -11,6 +11,9 @@ from speechpool.settings.places import FilePath
 
 __all__ = ["EngineSettings"]
 
+CREDENTIALS_DIRECTORY = "/var/run/secrets/speechpool-credentials"
+"""Where an injected pod has the Secret with what its engine needs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
@@ -61,6 +64,17 @@ class EngineSettings:
         effect=Effect.RESTART,
         in_file=False,
         doc="Azure Speech resource that is used with Microsoft Entra ID, in place of a key.",
+    )
+    azure_speech_credentials_directory: str | None = knob(
+        key="azureSpeechCredentialsDirectory",
+        env="AZURE_SPEECH_CREDENTIALS_DIR",
+        kind=FilePath(),
+        default=None,
+        effect=Effect.RESTART,
+        in_file=False,
+        default_doc=CREDENTIALS_DIRECTORY,
+        doc="Directory where the Secret is mounted that brings region or endpoint, for Microsoft Entra ID: while it "
+        "names none, the sidecar waits for it.",
     )
     azure_speech_region: str | None = knob(
         key="azureSpeechRegion",

@@ -338,6 +338,7 @@ class Settings(EngineSettings):
                 "key": self.azure_speech_key,
                 "keyFile": self.azure_speech_key_file,
                 "resourceId": self.azure_speech_resource_id,
+                "credentialsDirectory": self.azure_speech_credentials_directory,
                 "region": self.azure_speech_region,
                 "endpoint": self.azure_speech_endpoint,
             }

@@ -41,6 +41,24 @@ async def test_a_mounted_secret_without_a_place_is_waited_for(secret: Path, more
         await engine.open()
 
 
+RESOURCE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a"
+
+
+async def test_with_entra_id_a_secret_that_is_missing_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "..data").symlink_to("..1")  # an optional Secret that is missing is an empty directory
+    engine = create_engine({"resourceId": RESOURCE, "credentialsDirectory": str(tmp_path)})
+    with pytest.raises(EngineUnavailable, match=f"needs a place.*the Secret that is mounted at {tmp_path}"):
+        await engine.open()
+    (tmp_path / REGION).write_text("westeurope\n")
+    with pytest.raises(SettingsError, match="start it again"):
+        await engine.open()
+
+
+def test_with_entra_id_and_no_secret_at_all_nothing_is_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="place to connect to"):
+        create_engine({"resourceId": RESOURCE, "credentialsDirectory": str(tmp_path)})
+
+
 def test_a_secret_that_was_read_too_early_is_read_by_another_process(secret: Path) -> None:
     (secret / REGION).write_text("westeurope")
     with pytest.raises(SettingsError, match="place to connect to"):

@@ -36,33 +36,35 @@ def awaiting(options: Mapping[str, Any], refusal: SettingsError) -> "AwaitingSec
         options: As the engine gets them.
         refusal: What is wrong with them.
     """
-    named = options.get("keyFile")
-    if not isinstance(named, str) or not Path(named).is_absolute() or not _is_place_alone(options):
+    if not (rest := _all_but_the_place(options)):
         return None
-    path, held = Path(named), {name: options.get(name) for name in _PLACES}
-    if not path.exists() and not any(held.values()):
+    credential, held = rest.endpoints[0].credential, {name: options.get(name) for name in _PLACES}
+    key = Path(credential.key_file) if credential.key_file else None
+    if not key and not credential.resource_id:
+        return None
+    directory = key.parent if key else Path(rest.credentials_directory)
+    if key and not key.exists() and not any(held.values()):
         problem = (
-            f"AZURE_SPEECH_KEY_FILE: {path}: there is no such file; mount the Secret, or correct the path. "
+            f"AZURE_SPEECH_KEY_FILE: {key}: there is no such file; mount the Secret, or correct the path. "
             "Neither AZURE_SPEECH_REGION nor AZURE_SPEECH_ENDPOINT is set: put it into the same Secret, or set it"
         )
-    elif (path.parent / _MOUNTED).is_symlink():
-        problem = f"{refusal}. Correct it in the Secret that is mounted at {path.parent}, or where the pod is made"
+    elif (directory / _MOUNTED).is_symlink():
+        problem = f"{refusal}. Correct it in the Secret that is mounted at {directory}, or where the pod is made"
     else:
         return None
-    made = AwaitingSecret(path, held, problem)
+    made = AwaitingSecret(directory, key, held, problem)
     # one that is newer than the variables must be read by another process at once
     return None if made.is_over else made
 
 
-def _is_place_alone(options: Mapping[str, Any]) -> bool:
-    """Whether nothing else is wrong than where to connect to."""
+def _all_but_the_place(options: Mapping[str, Any]) -> AzureOptions | None:
+    """The options, as if they named a place; None where something else is wrong, too."""
     if options.get("endpoints") is not None:
-        return False
+        return None
     try:
-        AzureOptions.parse({**options, "endpoint": None, "region": "westeurope"})
+        return AzureOptions.parse({**options, "endpoint": None, "region": "westeurope"})
     except SettingsError:
-        return False
-    return True
+        return None
 
 
 def _text(path: Path) -> str | None:
@@ -76,25 +78,26 @@ class AwaitingSecret:
     """An engine that cannot make a client.
 
     Args:
-        path: The file with the key, in the directory where the Secret is mounted.
+        directory: Where the Secret is mounted.
+        key: The file with the key in it; None for Microsoft Entra ID.
         held: The places to connect to that this process knows.
         problem: What is wrong.
     """
 
     name = "azure"
 
-    def __init__(self, path: Path, held: Mapping[str, Any], problem: str) -> None:
-        self._path = path
+    def __init__(self, directory: Path, key: Path | None, held: Mapping[str, Any], problem: str) -> None:
+        self._directory = directory
+        self._awaited_key = None if key is None or key.exists() else key
         self._held = held
-        self._had_key = path.exists()
         self.problem = problem
         """What is wrong."""
 
     @property
     def is_over(self) -> bool:
         """Whether the Secret says now what this process does not know."""
-        found = {name: _text(self._path.parent / entry) for name, entry in _PLACES.items()}
-        has_come = self._path.exists() and not self._had_key
+        found = {name: _text(self._directory / entry) for name, entry in _PLACES.items()}
+        has_come = self._awaited_key is not None and self._awaited_key.exists()
         return has_come or any(text is not None and text != self._held[name] for name, text in found.items())
 
     @property
@@ -127,8 +130,8 @@ class AwaitingSecret:
         """
         if self.is_over:
             raise SettingsError(
-                f"AZURE_SPEECH_KEY_FILE: {self._path} has come, or what is beside it has changed, and this process "
-                "does not know where to connect: start it again, with AZURE_SPEECH_REGION or AZURE_SPEECH_ENDPOINT"
+                f"the Secret at {self._directory} has come or has changed, and this process does not know where to "
+                "connect: start it again, with AZURE_SPEECH_REGION or AZURE_SPEECH_ENDPOINT"
             )
         self._fail()
 

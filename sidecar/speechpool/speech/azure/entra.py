@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
+from speechpool.errors import EngineFailed
 from speechpool.speech.azure.credentials import Credential, CredentialSource, Threads
+from speechpool.speech.azure.entra_reasons import NoToken, no_token
 from speechpool.speech.azure.flight import SingleFlight
 
 __all__ = ["EntraToken", "TokenMaker", "default_token_maker"]
@@ -36,6 +39,12 @@ MARGIN_SECONDS = 10.0
 
 FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
+
+FILE_POLL_SECONDS = 1.0
+"""Between two attempts while a file is missing: as a key's file is looked at, and as cheap."""
+
+ALIKE_CHARACTERS = 80
+"""As far as the reasons of two failures are compared: behind that each has an id and a time of its own."""
 
 
 class Token(Protocol):
@@ -68,6 +77,9 @@ def default_token_maker() -> TokenMaker:
     """
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - only who uses Entra ID needs it
 
+    theirs = logging.getLogger("azure.identity")
+    if theirs.level == logging.NOTSET:  # with each failure it warns of all that it tried, and so do we, in a line
+        theirs.setLevel(logging.ERROR)
     return DefaultAzureCredential()
 
 
@@ -112,8 +124,9 @@ class EntraToken(CredentialSource):
             lambda: threads.run(self._fetch), limit_seconds=FETCH_LIMIT_SECONDS, name="speechpool-azure-fetch-token"
         )
         self._renewing: asyncio.Task[NoReturn] | None = None
-        self._wrong: str | None = None
+        self._failure: NoToken | None = None
         self._failures = 0
+        self._alike = 0
 
     @property
     def problem(self) -> str | None:
@@ -121,12 +134,12 @@ class EntraToken(CredentialSource):
         remaining = self.expires_in_seconds
         if remaining is not None and remaining > MARGIN_SECONDS:
             return None
-        return self._wrong or f"{self.setting}: Microsoft Entra ID gave no token yet"
+        return self.warning or f"{self.setting}: Microsoft Entra ID gave no token yet"
 
     @property
     def warning(self) -> str | None:
         """Why the token was not renewed, while the one that is there still holds."""
-        return self._wrong
+        return f"{self.setting}: Microsoft Entra ID gave no token: {self._failure}" if self._failure else None
 
     @property
     def expires_in_seconds(self) -> float | None:
@@ -155,32 +168,40 @@ class EntraToken(CredentialSource):
         try:
             token = await self._fetching.answer()
         except TimeoutError:
-            self._fail(f"none came within {FETCH_LIMIT_SECONDS:g} s")
+            self._fail(NoToken(f"none came within {FETCH_LIMIT_SECONDS:g} s"))
             return False
-        except Exception as error:  # noqa: BLE001 - azure-identity and its transports raise many kinds; all mean no token
-            self._fail(_reason(error))
+        except NoToken as failure:
+            self._fail(failure)
+            return False
+        except EngineFailed:  # everything ends
             return False
         self._take(token)
         return True
 
     def _fetch(self) -> Token:
         """In a thread."""
-        if self._maker is None:
-            self._maker = self._make()
-        return self._maker.get_token(self._scope)
+        try:
+            if self._maker is None:
+                self._maker = self._make()
+            return self._maker.get_token(self._scope)
+        except Exception as error:  # noqa: BLE001 - azure-identity and its transports raise many kinds; all mean no token
+            raise no_token(error, os.environ) from None
 
     def _take(self, token: Token) -> None:
-        self._failures, self._wrong = 0, None
+        self._failures, self._alike, self._failure = 0, 0, None
         expires_at = self._clock() + (token.expires_on - self._wall_clock())
         self._set(Credential(kind="token", secret=f"aad#{self._resource_id}#{token.token}", expires_at=expires_at))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, failure: NoToken) -> None:
+        is_alike = str(self._failure)[:ALIKE_CHARACTERS] == str(failure)[:ALIKE_CHARACTERS]
+        self._alike = self._alike + 1 if is_alike else 1
         self._failures += 1
         self.refresh_failures += 1
-        self._wrong = f"{self.setting}: Microsoft Entra ID gave no token: {reason}"
-        logger.warning(
-            "token not renewed", extra={"reason": self._wrong, "expires_in_seconds": self.expires_in_seconds}
-        )
+        self._failure = failure
+        # the same is told again each time that it has come twice as often
+        level = logging.DEBUG if self._alike & (self._alike - 1) else logging.WARNING
+        facts = {"reason": self.warning, "failures": self._failures, "expires_in_seconds": self.expires_in_seconds}
+        logger.log(level, "token not renewed", extra=facts)
 
     async def _keep_renewing(self) -> NoReturn:
         while True:
@@ -188,17 +209,11 @@ class EntraToken(CredentialSource):
             await self.renew()
 
     def _pause(self) -> float:
+        if self._failure and self._failure.awaits_file:
+            return FILE_POLL_SECONDS
         if self._failures:
             longest = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
             return longest * self._rng.uniform(0.5, 1.0)
         # Halves the time to where a new token can be had: the asking after that comes within seconds of it.
         remaining = (self.expires_in_seconds or 0.0) - RENEW_BEFORE_SECONDS
         return min(LATEST_SECONDS, max(SOONEST_SECONDS, remaining / 2))
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong, in a line: azure-identity's own messages are pages of what was tried."""
-    if isinstance(error, ImportError):
-        return "azure-identity is not installed; pip install 'speechpool[azure]'"
-    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    return f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from speechpool.settings.engines import CREDENTIALS_DIRECTORY
 from speechpool.settings.lists import LANGUAGE_PATTERN
 from speechpool.speech.azure.endpoint_options import (
     SECTION,
@@ -46,14 +47,15 @@ class AzureOptions:
     max_buffered_seconds: float = 30.0
     proxy: Proxy | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    credentials_directory: str = CREDENTIALS_DIRECTORY
 
     @classmethod
     def parse(cls, options: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> "AzureOptions":
         """Read the section.
 
         Args:
-            options: `engines.azure`, and as `key`, `keyFile`, `region`, `endpoint` and `resourceId` what the
-                environment sets.
+            options: `engines.azure`, and as `key`, `keyFile`, `region`, `endpoint`, `resourceId` and
+                `credentialsDirectory` what the environment sets.
             environ: Where the variables that `keyEnv` and `proxyPasswordEnv` name are looked up, and `HTTPS_PROXY`.
 
         Raises:
@@ -146,6 +148,10 @@ def _language(value: object) -> str | None:
     return value if isinstance(value, str) and re.fullmatch(LANGUAGE_PATTERN, value) else None
 
 
+def _directory(value: object) -> str | None:
+    return value if isinstance(value, str) and value.startswith("/") else None
+
+
 def _texts(value: object) -> Mapping[str, str] | None:
     good = isinstance(value, Mapping) and all(isinstance(one, str) and one for pair in value.items() for one in pair)
     return value if good else None  # type: ignore[return-value] # good says that it is a mapping
@@ -193,6 +199,11 @@ OPTIONS: dict[str, Option] = {
         _texts,
         "a mapping from the names of the SDK's properties to texts",
         "Properties of the SDK; set last, so they win.",
+    ),
+    "credentialsDirectory": Option(
+        _directory,
+        "an absolute path",
+        "As `AZURE_SPEECH_CREDENTIALS_DIR`: where the Secret is mounted that brings region or endpoint.",
     ),
 }
 """The options by their names in the file, in the order of the table."""
