@@ -89,15 +89,15 @@ def _checked(path: str) -> dict[str, Any]:
     Raises:
         SettingsError: The file, the environment, or what the engine makes of them is wrong.
     """
+    from speechpool.cli.engine_check import engine_problems  # noqa: PLC0415 # takes time, and only a check needs it
+    from speechpool.speech.loading import unread_options  # noqa: PLC0415 # likewise
+
     store = load(os.environ, Layer(source=Source.FLAG, values={"config_file": path}))
     settings = store.current
-    from speechpool.speech.loading import load_engine  # noqa: PLC0415 # only a right file needs an engine
-
-    try:
-        load_engine(settings.engine, settings.engine_options())
-    except SettingsError as error:
-        raise settings_error(error.problems) from error
-    return store.describe()
+    if problems := list(engine_problems(settings)):
+        raise settings_error(problems)
+    description = store.describe()
+    return description | {"warnings": description["warnings"] + unread_options(settings.engines, settings.engine)}
 
 
 # --- what is printed -----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from speechpool.errors import SettingsError
 from speechpool.service.service import SpeechService
 from speechpool.settings import Settings, Source
 from speechpool.settings.logs import set_level
-from speechpool.speech.loading import load_engine
+from speechpool.speech.loading import load_engine, unread_options
 
 __all__ = ["run_sidecar"]
 
@@ -50,6 +50,8 @@ async def run_sidecar(store: ConfigStore) -> int:
     """
     started_at = time.monotonic()
     settings = store.current
+    for warning in unread_options(settings.engines, settings.engine):
+        logger.warning("setting has no effect", extra={"detail": warning})
     at_the_end = contextlib.ExitStack()
     with Signals(partial(_end_now, at_the_end)) as signals, at_the_end:
         claim = claim_socket(settings.socket, mode=settings.socket_mode, group=settings.socket_group)

@@ -105,3 +105,42 @@ def test_a_check_asks_the_engine_about_its_options(tmp_path):
     path.write_text("engine: local\nengines: {local: {noSuchOption: 1}}\n")
     with pytest.raises(SettingsError, match="noSuchOption"):
         command("--check", str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("engine: nobody", r"engine must be one of azure, local; got 'nobody'"),
+        ("engines: {local: {wordsPerMinute: 9}}", r"engines\.local\.wordsPerMinute must be .*80 to 450; got 9"),
+        ("pools: [{name: a, kind: SpeechToText, languages: [de-DE]}]", r"pools\.a\.languages = de-DE.*en-US"),
+        ("pools: [{name: a, kind: TextToSpeech, textStreaming: Enabled}]", r"pools\.a\.textStreaming"),
+        ("lexicon: [{word: tomato, ipa: t}]", r"lexicon\[0\]\.ipa .*speaks no phonemes; use alias"),
+    ],
+)
+def test_a_check_finds_what_the_engine_cannot_do(environment, tmp_path, content, told):
+    environment.delenv("SPEECHPOOL_ENGINE")
+    path = tmp_path / "s.yaml"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=told):
+        command("--check", str(path))
+
+
+def test_a_check_tells_all_that_the_engine_cannot_do(tmp_path):
+    path = tmp_path / "s.yaml"
+    pools = ", ".join(f"{{name: {name}, kind: SpeechToText, languages: [de-DE]}}" for name in "ab")
+    path.write_text(f"pools: [{pools}]\nlexicon: [{{word: tomato, ipa: t}}]\n")
+    with pytest.raises(SettingsError) as refused:
+        command("--check", str(path))
+    assert len(refused.value.problems) == 3
+
+
+def test_a_check_warns_of_options_that_no_engine_reads(tmp_path, capsys):
+    path = tmp_path / "s.yaml"
+    path.write_text("engines: {locl: {wordsPerMinute: 150}, azure: {language: de-DE}}\n")
+    assert command("--check", str(path)) == 0
+    first, *_, warning = capsys.readouterr().out.splitlines()
+    assert first == f"{path} is right."
+    assert warning == (
+        "warning: engines.locl has no effect: no engine of this name is installed, only azure, local. "
+        "Did you mean local?"
+    )
