@@ -59,7 +59,7 @@ async def run(options: Options, access: Access) -> int:
             logger.info("operator started", extra={**where, "version": version("speechpool"), "open_files": files})
             try:
                 await operator.run()
-            except Exception as failed:
+            except Exception as failed:  # whichever part it was, the program ends with its reason
                 logger.exception("operator failed", exc_info=_first(failed))
                 return 1
     logger.info("operator stopped")
@@ -104,7 +104,8 @@ class Operator:
         self.serving = Serving(
             options.listen, options.tls_cert_file, options.tls_key_file, leader=self.leader, make=self._server
         )
-        self.publisher = CaPublisher(client, ca=self._authority, name=options.ca_configmap_name)
+        places = (self.fleet.operator_namespace, where) if where else ()
+        self.publisher = CaPublisher(client, ca=self._authority, name=options.ca_configmap_name, places=places)
         self.metrics.collect(self._measured())
 
     async def run(self) -> None:

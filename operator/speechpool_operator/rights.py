@@ -68,7 +68,7 @@ def needed(*, namespace: str, served: str = "", lease: str = "", authority_map: 
             yield Right(verb=verb, group=group, resource="leases", namespace=namespace, name=lease)
     if authority_map:
         yield Right(verb="create", resource="configmaps", namespace=served)
-        for verb in ("get", "patch"):
+        for verb in ("get", "list", "watch", "patch"):
             yield Right(verb=verb, resource="configmaps", namespace=served, name=authority_map)
 
 
