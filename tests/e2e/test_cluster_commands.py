@@ -115,6 +115,22 @@ class TestStatusOfTheCluster:
         assert head == "2 sidecars: 2 connected, 2 synced, 2 warm"
         assert [row.split()[1:6] for row in rows] == [[f"voice-{n}", "voice", "1", "synced", "3/3"] for n in (0, 1)]
 
+    def test_a_pod_without_a_sidecar_is_missing_it_at_once(self, pools_api: ApiServer, calls: str) -> None:
+        pools_api.pod(calls, "bare", labels={INJECT_LABEL: "true"})
+        sidecar_pod(pools_api, calls, "voice-0", started=False)
+        told = answer(calls, "bare", "voice-0", "gone")
+        for one in told["sidecars"]:
+            one |= {"connected": False, "synced": False, "state": None}
+        with telemetry(told) as (address, port):
+            operator_pod(pools_api, calls, address, port)
+            words = ("status", "--cluster", "-n", calls, "--operator-namespace", calls)
+            code, shown, _ = run(pools_api.kubeconfig(), *words)
+
+        assert code == 0
+        standing = {row.split()[1]: row.split()[4] for row in shown.splitlines()[3:]}
+        assert standing == {"bare": "missing", "voice-0": "connecting", "gone": "connecting"}
+        assert "no sidecar container: make the pod anew" in shown
+
     def test_as_json_of_all_namespaces(self, pools_api: ApiServer, calls: str) -> None:
         with telemetry(answer(calls, "voice-0")) as (address, port):
             operator_pod(pools_api, calls, address, port)

@@ -1,15 +1,16 @@
 """What the API server alone knows of the sidecars, for when the operator does not answer. Pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from speechpool_operator.fleet import Fleet
-from speechpool_operator.names import SIDECAR_CONTAINER
+from speechpool_operator.names import NOT_INJECTED_ANNOTATION, SIDECAR_CONTAINER
 from speechpool_operator.objects import SpeechPool, read_pod, read_speech_pool
 from speechpool_operator.sidecars import Sidecar
 from speechpool_operator.workloads import image_tag
 
-__all__ = ["sidecar_container", "sidecars_of"]
+__all__ = ["looked_at", "sidecar_container", "sidecars_of"]
 
 _ENDED = ("Succeeded", "Failed")
 
@@ -39,6 +40,32 @@ def sidecar_container(pod: Mapping[str, Any], part: str = "spec") -> Mapping[str
     return next((one for one in listed if one.get("name") == SIDECAR_CONTAINER), {})
 
 
+def looked_at(one: Sidecar, pod: Mapping[str, Any]) -> Sidecar:
+    """What is known of a sidecar that does not connect, with what its pod says: one without a container never will.
+
+    Args:
+        one: As the operator knows it, which sees labels and no containers.
+        pod: As the API server has it.
+    """
+    spec = pod.get("spec") or {}
+    containers = [each for part in ("initContainers", "containers") for each in spec.get(part) or ()]
+    if any(map(_is_sidecar, containers)):
+        return one
+    return replace(one, missing=True, error=one.error or _bare(pod["metadata"]))
+
+
+def _is_sidecar(container: Mapping[str, Any]) -> bool:
+    """The injector's, or one that was added by hand, under whatever name: it has to know its operator."""
+    variables = [each.get("name") for each in container.get("env") or ()]
+    return container.get("name") == SIDECAR_CONTAINER or "SPEECHPOOL_OPERATOR" in variables
+
+
+def _bare(metadata: Mapping[str, Any]) -> str:
+    reason = (metadata.get("annotations") or {}).get(NOT_INJECTED_ANNOTATION)
+    told = f"no container was injected ({reason}): see the pod's events; then" if reason else "no sidecar container:"
+    return f"{told} make the pod anew, as with kubectl rollout restart"
+
+
 def _fleet(pods: Iterable[Mapping[str, Any]], pools: list[SpeechPool]) -> Fleet:
     default = next((pool.namespace for pool in pools if pool.is_default), "")
     fleet = Fleet(default, clock=lambda: 0.0)
@@ -61,7 +88,7 @@ def _sidecar(pod: Mapping[str, Any], fleet: Fleet) -> Sidecar:
         missing=not sidecar_container(pod),
         ready=status.get("started") is True,
         version=image_tag(str(sidecar_container(pod).get("image", ""))),
-        error=_error(metadata, status, pool),
+        error=_error(metadata, status, pool) or ("" if sidecar_container(pod) else _bare(metadata)),
     )
 
 

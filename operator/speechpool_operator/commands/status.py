@@ -2,23 +2,26 @@
 
 import argparse
 import asyncio
+import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from speechpool.errors import UsageError
-from speechpool_operator.commands.known import sidecars_of
+from speechpool_operator.commands.known import looked_at, sidecars_of
 from speechpool_operator.commands.reach import OperatorSilent, access_of, ask_operator
-from speechpool_operator.commands.sidecar_view import ClusterView
-from speechpool_operator.crd import PLURAL, VERSION
-from speechpool_operator.kube import KubeClient, KubeError
+from speechpool_operator.commands.sidecar_view import ClusterView, standing
+from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
 from speechpool_operator.kube_list import all_of
-from speechpool_operator.names import GROUP, INJECT_LABEL, INJECTED_LABEL
+from speechpool_operator.names import GROUP, INJECT_LABEL, INJECTED_LABEL, PLURAL, VERSION
 from speechpool_operator.sidecars import Sidecar
 
 __all__ = ["source"]
 
 _SELECTORS = (INJECTED_LABEL, f"{INJECT_LABEL}=true,!{INJECTED_LABEL}")
 """Pods that have a sidecar, and those that ask for one: together all, none of them twice."""
+
+_MOST_LOOKS: Final = 64
+"""Pods that are looked at for a sidecar that does not connect: below what the client asks at once."""
 
 
 def source(args: argparse.Namespace) -> Callable[[], ClusterView]:
@@ -53,7 +56,22 @@ async def _asked(client: KubeClient, namespace: str | None, operator_namespace: 
     if not overview.known:
         return ClusterView(await _known(client, namespace), note="it has not seen every pod and object yet")
     shown = tuple(one for one in overview.sidecars if namespace in (None, one.namespace))
-    return ClusterView(shown, operator_version=overview.version)
+    return ClusterView(await _with_looks(client, shown), operator_version=overview.version)
+
+
+async def _with_looks(client: KubeClient, sidecars: tuple[Sidecar, ...]) -> tuple[Sidecar, ...]:
+    """Those that connect, but for pods that have no sidecar at all: the operator waits a minute for these, too."""
+    connecting = itertools.islice((one for one in sidecars if standing(one) == "connecting"), _MOST_LOOKS)
+    looks = await asyncio.gather(*(_look(client, one) for one in connecting))
+    found = {(one.namespace, one.pod): one for one in looks}
+    return tuple(found.get((one.namespace, one.pod), one) for one in sidecars)
+
+
+async def _look(client: KubeClient, one: Sidecar) -> Sidecar:
+    try:
+        return looked_at(one, await client.get(f"/api/v1/namespaces/{one.namespace}/pods/{one.pod}"))
+    except (KubeError, KubeUnavailable):  # it is gone by now, or not this user's to see
+        return one
 
 
 async def _known(client: KubeClient, namespace: str | None) -> tuple[Sidecar, ...]:
