@@ -10,7 +10,7 @@ from speechpool.settings.layers import nearest
 from speechpool_operator.injection.kinds import Image, ObjectName, Quantity
 from speechpool_operator.injection.quantities import amount
 
-__all__ = ["CPU", "MEMORY", "SETTINGS", "InjectorConfig", "knob_kind", "read_config"]
+__all__ = ["CPU", "MEMORY", "OWN_VARIABLES", "SETTINGS", "InjectorConfig", "knob_kind", "read_config"]
 
 CPU: Final = Quantity("1m", "64")
 """What a sidecar may ask for, in cores."""

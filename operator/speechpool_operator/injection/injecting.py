@@ -106,15 +106,15 @@ def _applications(spec: Mapping[str, Any]) -> tuple[list[Operation], list[str]]:
 
 
 def _connect(where: tuple[str, int], one: Mapping[str, Any], operations: list[Operation], warnings: list[str]) -> None:
-    path, named = pointer("spec", *where), f"container {one.get('name')}"
+    path, named, env = pointer("spec", *where), f"container {one.get('name')}", items(one, "env")
     own = next((mount for mount in items(one, "volumeMounts") if _is_socket_place(mount)), None)
     if own:
         warnings.append(f"{named} does not get the socket: it mounts {own.get('name')} at {SOCKET_DIRECTORY}")
         return
     mount = {"name": SOCKET_VOLUME, "mountPath": SOCKET_DIRECTORY, "readOnly": True}
-    if any(variable.get("name") == _SOCKET_VARIABLE for variable in items(one, "env")):
+    if any(variable.get("name") == _SOCKET_VARIABLE for variable in env):
         warnings.append(f"{named} keeps its own {_SOCKET_VARIABLE}; the socket is {SOCKET}")
-    elif items(one, "env"):  # first, so that later ones can refer to it
+    elif env:  # first, so that later ones can refer to it
         operations.append(add(f"{path}/env/0", {"name": _SOCKET_VARIABLE, "value": SOCKET}))
     else:
         operations.append(add(f"{path}/env", [{"name": _SOCKET_VARIABLE, "value": SOCKET}]))

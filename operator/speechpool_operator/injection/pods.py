@@ -1,4 +1,7 @@
-"""What a pod's manifest says that decides about its sidecar. Pure; whatever the manifest is, nothing raises."""
+"""What a pod's manifest says that decides about its sidecar. Pure; whatever the manifest is, nothing raises.
+
+A manifest is what JSON or YAML gives: its mappings are dicts, and asking for no more general kind takes a tenth of the time.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -25,13 +28,13 @@ MESH_PROXIES: Final = frozenset({"istio-proxy", "linkerd-proxy", "consul-datapla
 def mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A mapping within another; empty where there is none."""
     found = values.get(name)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def items(values: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """A list of mappings within a mapping; empty where there is none."""
     found = values.get(name)
-    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
