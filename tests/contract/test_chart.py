@@ -12,10 +12,11 @@ import charts.make as chart
 import pytest
 import yaml
 
-from speechpool.settings.kinds import Kind
+from speechpool.settings.kinds import Choice, Integer, Kind, Number, Text
 from speechpool_operator import options as operator
 from speechpool_operator.injection import options as injector
-from speechpool_operator.injection.config import SETTINGS, InjectorConfig, read_config
+from speechpool_operator.injection.config import MEMORY, OWN_VARIABLES, SETTINGS, InjectorConfig, read_config
+from speechpool_operator.injection.kinds import ObjectName, Quantity
 from speechpool_operator.names import OPERATOR_SELECTOR
 from speechpool_operator.upgrade import settings as upgrader
 
@@ -104,6 +105,44 @@ def test_the_sidecars_values_are_the_injectors_settings():
 def test_the_sidecars_defaults_are_the_injectors():
     tree = {key: value for key, value in VALUES["sidecar"].items() if value not in ("", [], {})}
     assert read_config({"image": "x", **tree}) == InjectorConfig(image="x")
+
+
+def held(path: str) -> dict[str, Any]:
+    """The schema of one of the sidecar's values."""
+    node = SCHEMA["properties"]["sidecar"]
+    for key in path.split("."):
+        node = resolved(node["properties"][key])
+    return node
+
+
+@pytest.mark.parametrize("path", [one for one in SETTINGS if one not in {"image", "imagePullPolicy", "operator"}])
+def test_the_schema_holds_the_sidecars_values_as_the_injector_does(path: str):
+    """What the one lets through and the other does not would be an injector that never starts."""
+    kind, node = SETTINGS[path][1], held(path)
+    match kind:
+        case Text() if "enum" not in node and "{1,4096}" not in kind.pattern:  # Go's expressions count to 1,000
+            assert (node["pattern"], node["maxLength"]) == (f"^({kind.pattern})?$", kind.maximum)
+        case Text() | Choice():
+            for one in node.get("enum", ()):
+                assert one == "" or kind.of_text(one) == one
+        case Integer() | Number():
+            assert (node["minimum"], node["maximum"]) == (kind.minimum, kind.maximum)
+        case Quantity() if kind != MEMORY:
+            assert {"path": path.split("."), "least": kind.minimum, "most": kind.maximum} in checked("bounds")
+        case ObjectName():
+            assert node == SCHEMA["definitions"]["name"]
+
+
+def checked(name: str) -> Any:
+    """A list of the chart's own checks."""
+    text = (CHART / "templates" / "checks.yaml").read_text("utf-8")
+    found = re.search(rf'define "speechpool.{name}" -}}}}\n(.*?)\n{{{{- end', text, re.DOTALL)
+    assert found
+    return yaml.safe_load(found[1])
+
+
+def test_the_variables_that_are_refused_are_the_injectors():
+    assert checked("ownVariables") == list(OWN_VARIABLES)
 
 
 def test_the_operators_labels_are_those_that_the_commands_look_for():

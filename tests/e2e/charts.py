@@ -10,11 +10,14 @@ import yaml
 from tests.cluster.apiserver import PATIENCE_SECONDS, ApiServer
 from tests.cluster.tools import helm_binary
 
-__all__ = ["CHART", "MODES", "NAMESPACE", "flags", "helm", "installed", "rendered"]
+__all__ = ["CHART", "KNOWN", "MODES", "NAMESPACE", "flags", "helm", "installed", "rendered", "template"]
 
 CHART = Path(__file__).parents[2] / "charts" / "speechpool"
 NAMESPACE = "speechpool-system"
 KUBE_VERSION = "1.35.4"
+
+KNOWN = ("--api-versions", "speechpool.dev/v1alpha1/SpeechPool")
+"""What `helm template` would else not know of a cluster that has the definition."""
 
 MODES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
@@ -52,10 +55,15 @@ def helm(*words: str, api: ApiServer | None = None) -> subprocess.CompletedProce
     )
 
 
+def template(values: Mapping[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
+    """What helm makes of these values, or why it refuses them."""
+    words = ["template", "speechpool", str(CHART), "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION]
+    return helm(*words, *flags(values), *more)
+
+
 def rendered(values: Mapping[str, Any], *more: str) -> list[dict[str, Any]]:
     """Every object of a release with these values."""
-    words = ["template", "speechpool", str(CHART), "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION]
-    done = helm(*words, *flags(values), *more)
+    done = template(values, *more)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.charts import CHART, MODES, NAMESPACE, flags, helm, rendered
+from tests.e2e.charts import CHART, MODES, NAMESPACE, flags, helm, rendered, template
+
+from speechpool_operator.injection.config import InjectorConfig, read_config
 
 SNAPSHOTS = Path(__file__).parents[1] / "data" / "chart"
 
@@ -182,3 +184,89 @@ def test_every_pod_of_the_chart_has_requests_and_passes_the_restricted_profile()
                 "readOnlyRootFilesystem": True,
             }
             assert spec["securityContext"]["runAsNonRoot"] is True
+
+
+UNFIT = [
+    ({"sidecar.azureRegion": "westeurope", "sidecar.azureEndpoint": "https://a"}, "sidecar.azureRegion and"),
+    (
+        {"sidecar.engine": "azure", "sidecar.engines": ["local"]},
+        "sidecar.engine must be one of sidecar.engines (local)",
+    ),
+    ({"sidecar.resources.requests.memory": "1Gi"}, "at most sidecar.resources.limits.memory; got 1Gi and 512Mi"),
+    ({"sidecar.resources.limits.cpu": "50m"}, "at most sidecar.resources.limits.cpu; got 100m and 50m"),
+    ({"sidecar.resources.limits.cpu": 65}, "sidecar.resources.limits.cpu must be a quantity from 1m to 64; got 65"),
+    ({"sidecar.guaranteedCpu": "100"}, "sidecar.guaranteedCpu must be a quantity from 1m to 64; got 100"),
+    ({"sidecar.socketVolumeSize": "1Ki"}, "sidecar.socketVolumeSize must be a quantity from 64Ki to 16Gi; got 1Ki"),
+    ({"sidecar.stateVolumeSize": "1Ti"}, "sidecar.stateVolumeSize must be a quantity from 64Ki to 16Gi; got 1Ti"),
+    ({"sidecar.env": [{"name": "NO_PROXY", "value": "a"}]}, "sidecar.env must not have NO_PROXY"),
+    ({"sidecar.env": [{"name": "A"}, {"name": "A"}]}, "sidecar.env has A twice"),
+    ({"certificates.self.certificateDays": 100, "certificates.self.caDays": 99}, "got 100 and 99"),
+    ({"certificates.self.certificateDays": 2, "certificates.self.caSettleSeconds": 57601}, "got 57601 seconds"),
+    ({"injector.shutdownDelaySeconds": 30}, "injector.shutdownDelaySeconds must be less than"),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), UNFIT)
+def test_values_that_do_not_fit_each_other_are_refused(values: dict[str, Any], expected: str):
+    done = template(values)
+    assert done.returncode != 0
+    assert expected in done.stderr
+
+
+def test_values_at_their_bounds_pass():
+    assert rendered({
+        "sidecar.resources": {"requests": {"cpu": "64", "memory": 67108864}, "limits": {"cpu": 64, "memory": "64Gi"}},
+        "sidecar.guaranteedCpu": "1m",
+        "sidecar.socketVolumeSize": "64Ki",
+        "certificates.self.certificateDays": 2,
+        "certificates.self.caSettleSeconds": 57600,
+    })  # fmt: skip
+
+
+def test_what_is_taken_away_is_not_there():
+    """Helm takes a value away that is null, and the injector would take its own default for it."""
+    settings = injector_settings({"sidecar.resources.limits.memory": None, "sidecar.runAsUser": None})
+    assert (settings.memory_limit, settings.memory_request, settings.run_as_user) == ("", "128Mi", None)
+    settings = injector_settings({"sidecar.resources": None})
+    assert (settings.memory_limit, settings.memory_request, settings.cpu_request) == ("", "", "")
+
+
+def injector_settings(values: dict[str, Any]) -> InjectorConfig:
+    made = next(
+        one for one in rendered(values) if one["kind"] == "ConfigMap" and "injector.yaml" in one.get("data", {})
+    )
+    return read_config(yaml.safe_load(made["data"]["injector.yaml"]))
+
+
+def policies(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The NetworkPolicies, by the component that they are for."""
+    every = rendered({"networkPolicy.enabled": True, "upgrader.enabled": True, **values})
+    return {
+        one["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]: one["spec"]
+        for one in every
+        if one["kind"] == "NetworkPolicy"
+    }
+
+
+def test_the_network_lets_in_whoever_has_to():
+    made = policies({"networkPolicy.telemetryFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]})
+    ports = {who: {str(rule["ports"][0]["port"]) for rule in one["ingress"]} for who, one in made.items()}
+    assert ports == {
+        "operator": {"config", "telemetry"},
+        "injector": {"webhook", "telemetry"},
+        "upgrader": {"telemetry"},
+    }
+    (telemetry,) = [rule for rule in made["operator"]["ingress"] if rule["ports"][0]["port"] == "telemetry"]
+    who = [peer["podSelector"]["matchLabels"] for peer in telemetry["from"]]
+    assert who[0] == {"app": "prometheus"}
+    assert who[1]["app.kubernetes.io/component"] == "upgrader"  # it asks the operator who is busy
+    assert "from" not in next(
+        rule for rule in policies({})["operator"]["ingress"] if rule["ports"][0]["port"] != "config"
+    )
+
+
+def test_the_network_lets_out_to_the_api_server_and_the_name_server():
+    for spec in policies({}).values():
+        out = {(port["port"], port["protocol"]) for rule in spec["egress"] for port in rule["ports"]}
+        assert {(443, "TCP"), (6443, "TCP"), (53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")} <= out
+    assert policies({"certificates.mode": "certManager"})["injector"]["egress"] == []  # it asks nobody

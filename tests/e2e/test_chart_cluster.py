@@ -11,7 +11,8 @@ import pytest
 from tests.cluster.apiserver import PATIENCE_SECONDS, ApiError, ApiServer, running_api_server
 from tests.cluster.speechpools import install_crd
 from tests.cluster.tools import foreign_definitions, kubeconform_binary
-from tests.e2e.charts import CHART, MODES, NAMESPACE, helm, installed, rendered
+from tests.e2e.charts import CHART, KNOWN, MODES, NAMESPACE, helm, installed, rendered
+from tests.e2e.injectors import eventually
 
 from speechpool_operator.rights import Right, forbidden, needed
 
@@ -19,7 +20,6 @@ FEATURE = (
     "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
     "--feature-gates=MutatingAdmissionPolicy=true",
 )
-KNOWN = ("--api-versions", "speechpool.dev/v1alpha1/SpeechPool")
 WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/speechpool-injector"
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/speechpools.speechpool.dev"
 
@@ -39,6 +39,16 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """An API server of its own: a release has objects that are the whole cluster's."""
     with running_api_server(tmp_path_factory.mktemp("chart"), *FEATURE) as server:
         yield server
+
+
+def forget_the_kind(api: ApiServer) -> None:
+    """Delete the definition, and wait for all that the API server then does in its own time: helm asks for each of it.
+
+    The objects go first, then the definition, then the kind from what is told of the API.
+    """
+    api.delete(DEFINITION)
+    eventually(lambda: not is_there(api, DEFINITION))
+    eventually(lambda: api.kubectl("api-resources", "--api-group=speechpool.dev", "-o", "name").stdout == "")
 
 
 def pools(namespace: str, name: str = "") -> str:
@@ -105,7 +115,7 @@ def test_a_release_lives_and_leaves_what_is_not_its_own(api: ApiServer):
 @pytest.mark.parametrize("first", [True, False], ids=["first installation", "kind known"])
 def test_a_default_pool_goes_when_it_is_not_wanted_any_more(api: ApiServer, first: bool):
     if first:
-        api.delete(DEFINITION)
+        forget_the_kind(api)
     installed(api, {"defaultPool.enabled": True})
     assert is_there(api, pools(NAMESPACE, "default"))
     installed(api, {"defaultPool.enabled": False})
@@ -190,7 +200,7 @@ PODS: Rules = {(verb, "", "pods", "") for verb in ("get", "list", "watch")}
 STATUS: Rules = {("patch", "speechpool.dev", "speechpools/status", "")}
 EVENTS: Rules = {("create", "", "events", ""), ("patch", "", "events", "")}
 REVIEWS: Rules = {("create", "authentication.k8s.io", "tokenreviews", "")}
-AUTHORITY: Rules = {("get", "", "configmaps", "speechpool-ca"), ("patch", "", "configmaps", "speechpool-ca")}
+AUTHORITY: Rules = {(verb, "", "configmaps", "speechpool-ca") for verb in ("get", "list", "watch", "patch")}
 MAPS: Rules = {("create", "", "configmaps", ""), *AUTHORITY}
 SERVED = POOLS | PODS | STATUS | EVENTS | MAPS
 LEASE: Rules = {

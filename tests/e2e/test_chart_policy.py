@@ -27,7 +27,7 @@ VALUES = {
     "injection.mode": "policy",
     "injection.policy.failurePolicy": "Fail",  # Ignore would hide every mistake
     "sidecar.imagePullSecrets": ["pull"],
-    "sidecar.env": [{"name": "EXTRA", "value": "1"}],
+    "sidecar.env": [{"name": "MESH", "value": "LIST of INDICES"}],
     "sidecar.egressProxy.https": "http://proxy.example.org:3128",
 }
 
@@ -104,6 +104,24 @@ PODS = {
     "an endpoint": pod(
         {}, {"speechpool.dev/azure-endpoint": "https://speech.example.org", "speechpool.dev/engine": "azure"}
     ),
+    "a region and an endpoint": pod(
+        {}, {"speechpool.dev/azure-endpoint": "https://speech.example.org", "speechpool.dev/azure-region": "westeurope"}
+    ),
+    "a region and an endpoint that is none": pod(
+        {}, {"speechpool.dev/azure-endpoint": "https://key@example.org", "speechpool.dev/azure-region": "westeurope"}
+    ),
+    "a region that is none": pod(
+        {}, {"speechpool.dev/azure-region": "9", "speechpool.dev/credentials-secret": "a..b"}
+    ),
+    "another engine": pod(
+        {},
+        {
+            "speechpool.dev/azure-region": "westeurope",
+            "speechpool.dev/credentials-secret": "azure",
+            "speechpool.dev/engine": "local",
+        },
+    ),
+    "resources as a whole": pod({"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}}),
     "sizes": pod(
         {},
         {

@@ -46,18 +46,22 @@ v1beta1
   expression: "has(object.spec.terminationGracePeriodSeconds) ? object.spec.terminationGracePeriodSeconds : 30"
 - name: hostNetwork
   expression: "has(object.spec.hostNetwork) && object.spec.hostNetwork"
+- name: regionGiven
+  expression: "variables.annotations[?'speechpool.dev/azure-region'].orValue('').matches('^[a-z][a-z0-9]{1,49}$')"
+- name: endpointGiven
+  expression: "variables.annotations[?'speechpool.dev/azure-endpoint'].orValue('').matches(r'^(https?|wss?)://[^\\s@?#]{1,500}$')"
+# of the two an endpoint holds, and each takes the place of the platform's other one
 - name: region
   expression: >-
-    variables.annotations[?'speechpool.dev/azure-region'].orValue('').matches('^[a-z0-9]{1,64}$') ?
-    variables.annotations['speechpool.dev/azure-region'] : {{ $sidecar.azureRegion | toRawJson }}
+    variables.endpointGiven ? '' :
+    (variables.regionGiven ? variables.annotations['speechpool.dev/azure-region'] : {{ $sidecar.azureRegion | toRawJson }})
 - name: endpoint
   expression: >-
-    variables.annotations[?'speechpool.dev/azure-endpoint'].orValue('').matches('^(https?|wss?)://[^ ]+$') ?
-    variables.annotations['speechpool.dev/azure-endpoint'] :
-    ('speechpool.dev/azure-region' in variables.annotations ? '' : {{ $sidecar.azureEndpoint | toRawJson }})
+    variables.endpointGiven ? variables.annotations['speechpool.dev/azure-endpoint'] :
+    (variables.regionGiven ? '' : {{ $sidecar.azureEndpoint | toRawJson }})
 - name: secret
   expression: >-
-    variables.annotations[?'speechpool.dev/credentials-secret'].orValue('').matches('^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$') ?
+    variables.annotations[?'speechpool.dev/credentials-secret'].orValue('').matches(r'^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$') ?
     variables.annotations['speechpool.dev/credentials-secret'] : {{ $sidecar.credentialsSecret | toRawJson }}
 - name: engineAsked
   expression: >-
@@ -78,13 +82,13 @@ v1beta1
     int(variables.annotations['speechpool.dev/startup-wait-seconds']) : {{ int $sidecar.startupWaitSeconds }}
 - name: cpuAsked
   expression: >-
-    {{ include "speechpool.policyQuantity" (list "cpu-request" "1m" "64" $sidecar.resources.requests.cpu) | replace "\n" " " }}
+    {{ include "speechpool.policyQuantity" (list "cpu-request" "1m" "64" (dig "resources" "requests" "cpu" "" $sidecar)) | replace "\n" " " }}
 - name: memoryLimitAsked
   expression: >-
-    {{ include "speechpool.policyQuantity" (list "memory-limit" "64Mi" "64Gi" $sidecar.resources.limits.memory) | replace "\n" " " }}
+    {{ include "speechpool.policyQuantity" (list "memory-limit" "64Mi" "64Gi" (dig "resources" "limits" "memory" "" $sidecar)) | replace "\n" " " }}
 - name: memoryRequestAsked
   expression: >-
-    {{ include "speechpool.policyQuantity" (list "memory-request" "64Mi" "64Gi" $sidecar.resources.requests.memory) | replace "\n" " " }}
+    {{ include "speechpool.policyQuantity" (list "memory-request" "64Mi" "64Gi" (dig "resources" "requests" "memory" "" $sidecar)) | replace "\n" " " }}
 # where the two are out of order, the one that the pod gave holds and the other follows
 - name: memoryOutOfOrder
   expression: >-
@@ -130,20 +134,20 @@ variables.annotations[{{ $name }}] : {{ default "" (index . 3) | toString | toRa
 {{- $parts = append $parts `[JSONPatch{op: 'add', path: '/metadata/labels/speechpool.dev~1injected', value: 'true'}]` -}}
 {{- $parts = append $parts `(has(object.metadata.annotations) ? [] : [JSONPatch{op: 'add', path: '/metadata/annotations', value: {}}])` -}}
 {{- $parts = append $parts `(has(params.data) && 'ca.crt' in params.data ? [JSONPatch{op: 'add', path: '/metadata/annotations/speechpool.dev~1operator-ca', value: params.data['ca.crt']}] : [])` -}}
-{{- $parts = append $parts `('kubectl.kubernetes.io/default-container' in variables.annotations ? [] : [JSONPatch{op: 'add', path: '/metadata/annotations/kubectl.kubernetes.io~1default-container', value: (object.spec.containers.filter(c, !(c.name in MESH)) + object.spec.containers)[0].name}])` -}}
+{{- $parts = append $parts `('kubectl.kubernetes.io/default-container' in variables.annotations ? [] : [JSONPatch{op: 'add', path: '/metadata/annotations/kubectl.kubernetes.io~1default-container', value: (object.spec.containers.filter(c, !(c.name in @MESH@)) + object.spec.containers)[0].name}])` -}}
 {{- /* where the mesh wants mutual TLS it would refuse the kubelet, which has no certificate */}}
 {{- $ports := "traffic.sidecar.istio.io/excludeInboundPorts" -}}
 {{- $port := toString .Values.sidecar.telemetryPort -}}
 {{- $parts = append $parts (printf `((object.spec.containers + variables.inits).exists(c, c.name == 'istio-proxy') && !variables.hostNetwork && !variables.annotations[?'%s'].orValue('').split(',').exists(p, p.trim() in ['%s', '*']) ? [JSONPatch{op: 'add', path: '/metadata/annotations/%s', value: variables.annotations[?'%s'].orValue('') == '' ? '%s' : variables.annotations['%s'] + ',%s'}] : [])` $ports $port ($ports | replace "/" "~1") $ports $port $ports $port) -}}
 {{- /* the socket for every container that starts after the sidecar, but a mesh's proxy */}}
 {{- range $kind, $where := dict "containers" "object.spec.containers" "initContainers" "variables.inits" }}
-{{- $wanted := ternary "!(LIST[i].name in MESH)" "i >= variables.at" (eq $kind "containers") -}}
-{{- $wanted = printf "i < size(LIST) && %s && !(has(LIST[i].volumeMounts) && LIST[i].volumeMounts.exists(m, m.mountPath in ['/run/speechpool', '/run/speechpool/']))" $wanted -}}
-{{- $each := printf "INDICES.filter(i, %s" $wanted -}}
-{{- $parts = append $parts (printf "%s && !has(LIST[i].env)).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/env', value: []})" $each $kind | replace "LIST" $where) -}}
-{{- $parts = append $parts (printf "%s && (!has(LIST[i].env) || !LIST[i].env.exists(e, e.name == 'SPEECHPOOL_SOCKET'))).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/env/0', value: %s})" $each $kind (include "speechpool.cel" $socket) | replace "LIST" $where) -}}
-{{- $parts = append $parts (printf "%s && !has(LIST[i].volumeMounts)).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/volumeMounts', value: []})" $each $kind | replace "LIST" $where) -}}
-{{- $parts = append $parts (printf "%s).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/volumeMounts/-', value: %s})" $each $kind (include "speechpool.cel" $mount) | replace "LIST" $where) -}}
+{{- $wanted := ternary "!(@LIST@[i].name in @MESH@)" "i >= variables.at" (eq $kind "containers") -}}
+{{- $wanted = printf "i < size(@LIST@) && %s && !(has(@LIST@[i].volumeMounts) && @LIST@[i].volumeMounts.exists(m, m.mountPath in ['/run/speechpool', '/run/speechpool/']))" $wanted -}}
+{{- $each := printf "@INDICES@.filter(i, %s" $wanted -}}
+{{- $parts = append $parts (printf "%s && !has(@LIST@[i].env)).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/env', value: []})" $each $kind | replace "@LIST@" $where) -}}
+{{- $parts = append $parts (printf "%s && (!has(@LIST@[i].env) || !@LIST@[i].env.exists(e, e.name == 'SPEECHPOOL_SOCKET'))).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/env/0', value: %s})" $each $kind (include "speechpool.cel" $socket) | replace "@LIST@" $where) -}}
+{{- $parts = append $parts (printf "%s && !has(@LIST@[i].volumeMounts)).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/volumeMounts', value: []})" $each $kind | replace "@LIST@" $where) -}}
+{{- $parts = append $parts (printf "%s).map(i, JSONPatch{op: 'add', path: '/spec/%s/' + string(i) + '/volumeMounts/-', value: %s})" $each $kind (include "speechpool.cel" $mount) | replace "@LIST@" $where) -}}
 {{- end -}}
 {{- $parts = append $parts `(has(object.spec.initContainers) ? [] : [JSONPatch{op: 'add', path: '/spec/initContainers', value: []}])` -}}
 {{- $parts = append $parts (printf "[JSONPatch{op: 'add', path: '/spec/initContainers/' + string(variables.at), value: %s}]" (include "speechpool.cel" (include "speechpool.policySidecar" . | fromYaml))) -}}
@@ -157,7 +161,7 @@ variables.annotations[{{ $name }}] : {{ default "" (index . 3) | toString | toRa
 {{- $parts = append $parts (printf "(has(object.spec.imagePullSecrets) && object.spec.imagePullSecrets.exists(s, s.name == %s) ? [] : [JSONPatch{op: 'add', path: '/spec/imagePullSecrets/-', value: %s}])" (toJson .) (include "speechpool.cel" (dict "name" .))) -}}
 {{- end -}}
 {{- end -}}
-{{- join " + " $parts | replace "INDICES" $indices | replace "MESH" (include "speechpool.policyMesh" .) -}}
+{{- join " + " $parts | replace "@INDICES@" $indices | replace "@MESH@" (include "speechpool.policyMesh" .) -}}
 {{- end -}}
 
 {{/* Maps that are decided in the pod are lists of pairs to CEL; here everything that has a condition is one expression. */}}
@@ -193,6 +197,7 @@ livenessProbe: {{ printf "cel:variables.hostNetwork ? dyn(null) : dyn(%s)" (incl
 
 {{- define "speechpool.policyEnv" -}}
 {{- $sidecar := .root.Values.sidecar -}}
+{{- $azure := "(variables.engine in ['', 'azure'] ? (%s) : '')" -}}
 {{- $values := list
   (list "SPEECHPOOL_SOCKET" `"/run/speechpool/speechpool.sock"`)
   (list "SPEECHPOOL_SOCKET_MODE" "(variables.fsGroup ? '0660' : '0666')")
@@ -206,16 +211,16 @@ livenessProbe: {{ printf "cel:variables.hostNetwork ? dyn(null) : dyn(%s)" (incl
   (list "SPEECHPOOL_STATE_DIR" `"/var/lib/speechpool"`)
   (list "HTTPS_PROXY" (toJson $sidecar.egressProxy.https))
   (list "NO_PROXY" (toJson $sidecar.egressProxy.noProxy))
-  (list "AZURE_SPEECH_REGION" "variables.region")
-  (list "AZURE_SPEECH_ENDPOINT" "variables.endpoint")
-  (list "AZURE_SPEECH_RESOURCE_ID" (toJson $sidecar.azureResourceId))
-  (list "AZURE_SPEECH_KEY_FILE" (ternary "''" "(variables.secret != '' || (variables.engine == 'azure' && variables.region != '') ? '/var/run/secrets/speechpool-credentials/AZURE_SPEECH_KEY' : '')" (ne $sidecar.azureResourceId "")))
+  (list "AZURE_SPEECH_REGION" (printf $azure "variables.region"))
+  (list "AZURE_SPEECH_ENDPOINT" (printf $azure "variables.endpoint"))
+  (list "AZURE_SPEECH_RESOURCE_ID" (toJson $sidecar.azureResourceId | printf $azure))
+  (list "AZURE_SPEECH_KEY_FILE" (ternary "''" (printf $azure "variables.secret != '' || (variables.engine == 'azure' && variables.region != '') ? '/var/run/secrets/speechpool-credentials/AZURE_SPEECH_KEY' : ''") (ne $sidecar.azureResourceId "")))
 -}}
 {{- $pairs := list -}}
 {{- range $values }}{{ $pairs = append $pairs (printf "{'name': dyn('%s'), 'value': dyn(%s)}" (index . 0) (index . 1)) }}{{ end -}}
 [{{ join ", " $pairs }}].filter(e, e.value != '')
 {{- range list "AZURE_SPEECH_REGION" "AZURE_SPEECH_ENDPOINT" }}
-{{- $key := dict "name" . "valueFrom" (dict "secretKeyRef" (dict "name" "cel:variables.secret" "key" . "optional" true)) }} + (variables.secret != '' && variables.region == '' && variables.endpoint == '' ? [{{ include "speechpool.cel" $key }}] : [])
+{{- $key := dict "name" . "valueFrom" (dict "secretKeyRef" (dict "name" "cel:variables.secret" "key" . "optional" true)) }} + (variables.engine in ['', 'azure'] && variables.secret != '' && variables.region == '' && variables.endpoint == '' ? [{{ include "speechpool.cel" $key }}] : [])
 {{- end -}}
 {{- range $sidecar.env }} + [{{ include "speechpool.cel" . }}]{{ end -}}
 {{- end -}}
@@ -223,8 +228,8 @@ livenessProbe: {{ printf "cel:variables.hostNetwork ? dyn(null) : dyn(%s)" (incl
 {{- define "speechpool.policyResources" -}}
 {{- $guaranteed := include "speechpool.cel" (dict "cpu" "cel:variables.cpuGuaranteed" "memory" "cel:variables.memoryLimit") -}}
 {{- $requests := include "speechpool.policyAmounts" (list "variables.cpuAsked" "variables.memoryRequest") -}}
-{{- $limits := include "speechpool.policyAmounts" (list (default "" .Values.sidecar.resources.limits.cpu | toString | toRawJson) "variables.memoryLimit") -}}
-variables.guaranteed && variables.cpuGuaranteed != '' && variables.memoryLimit != '' ? {'requests': dyn({{ $guaranteed }}), 'limits': dyn({{ $guaranteed }})} : {'requests': dyn({{ $requests }}), 'limits': dyn({{ $limits }})}
+{{- $limits := include "speechpool.policyAmounts" (list (dig "resources" "limits" "cpu" "" .Values.sidecar | toString | toRawJson) "variables.memoryLimit") -}}
+has(object.spec.resources) ? dyn({}) : variables.guaranteed && variables.cpuGuaranteed != '' && variables.memoryLimit != '' ? {'requests': dyn({{ $guaranteed }}), 'limits': dyn({{ $guaranteed }})} : {'requests': dyn({{ $requests }}), 'limits': dyn({{ $limits }})}
 {{- end -}}
 
 {{/* A map with cpu and memory, each where it is not empty. */}}
