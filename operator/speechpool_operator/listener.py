@@ -1,7 +1,6 @@
 """Accepts connections, and bounds what those may take that have not proved yet who they are.
 
-A connection enters in a turn of its own: TLS, the request's head, the identity, all within one bound. Turns are given
-to each address by itself, so that one that opens connections and says nothing holds up its own only.
+A connection enters in a turn (`turns`): TLS, the request's head, the identity, all within one bound.
 """
 
 import asyncio
@@ -14,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
+
+from speechpool_operator.turns import Turns
 
 __all__ = ["Connection", "EntryLimits", "Listener", "listening_socket", "raise_file_limit"]
 
@@ -30,18 +31,18 @@ class EntryLimits:
     """Bounds of what is not authenticated yet. The numbers are guesses above what a fleet of 10,000 needs.
 
     Args:
-        waiting: Connections that entered not yet; more stay in the kernel's backlog.
-        waiting_per_address: Of these from one address; more are closed at once.
         turns: Connections that enter beside each other.
         turns_per_address: Of these from one address.
+        waiting: Connections that wait for a turn; more stay in the kernel's backlog.
+        waiting_per_address: Those of one address, with those that have a turn; more are closed at once.
         wait_seconds: For a turn.
         turn_seconds: For TLS, the request's head and the identity.
     """
 
-    waiting: int = 4096
-    waiting_per_address: int = 1024
     turns: int = 256
     turns_per_address: int = 64
+    waiting: int = 4096
+    waiting_per_address: int = 1024
     wait_seconds: float = 15.0
     turn_seconds: float = 10.0
 
@@ -54,10 +55,23 @@ class Connection(asyncio.Protocol):
     """Set when the connection has proved who it is, and when it is lost."""
 
 
-class _Address:
-    def __init__(self, turns: int) -> None:
-        self.waiting = 0
-        self.turns = asyncio.Semaphore(turns)
+class _Entrant:
+    """A connection on its way in, as `Turns` has it."""
+
+    def __init__(self, connection: socket.socket, address: str) -> None:
+        self.connection = connection
+        self.address = address
+        self.gave_way = False
+        self.called = asyncio.Event()
+
+    def begin(self) -> None:
+        self.called.set()
+
+    def give_way(self) -> None:
+        self.gave_way = True
+        self.called.set()
+        with contextlib.suppress(OSError):  # it is gone already
+            self.connection.shutdown(socket.SHUT_RDWR)  # whoever reads from it finds that it has ended
 
 
 class Listener:
@@ -82,27 +96,32 @@ class Listener:
         self._tls = tls
         self._protocol = protocol
         self._limits = limits
-        self._room = asyncio.Semaphore(limits.waiting)
-        self._turns = asyncio.Semaphore(limits.turns)
-        self._addresses: dict[str, _Address] = {}
+        self._turns = Turns(turns=limits.turns, turns_per_address=limits.turns_per_address, places=limits.waiting)
+        self._has_room = asyncio.Event()
         self.refused: Counter[str] = Counter()
-
-    @property
-    def entering(self) -> int:
-        """Connections that are accepted and entered not yet."""
-        return sum(address.waiting for address in self._addresses.values())
+        """How many were closed before they entered, by reason."""
 
     async def run(self) -> NoReturn:
         """Accept until cancelled; those who entered stay, the others are closed."""
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._room.acquire()
-                try:
-                    connection, name = await self._accept()
-                except BaseException:
-                    self._room.release()
-                    raise
-                group.create_task(self._admit(connection, name))
+                await self._wait_for_room()
+                connection, address = await self._accept()
+                if self._turns.of(address) >= self._limits.waiting_per_address:
+                    self.refused["TooManyOfAnAddress"] += 1
+                    connection.close()
+                else:
+                    entrant = _Entrant(connection, address)
+                    group.create_task(self._admit(entrant))
+                    self._turns.come(entrant)
+
+    async def _wait_for_room(self) -> None:
+        await asyncio.sleep(
+            0
+        )  # where a connection is there already nothing else waits, and a flood would leave no time
+        while self._turns.is_full:
+            self._has_room.clear()
+            await self._has_room.wait()  # at most as long as one may wait for its turn
 
     async def _accept(self) -> tuple[socket.socket, str]:
         while True:
@@ -115,53 +134,49 @@ class Listener:
                 connection.setblocking(False)
                 return connection, str(name[0])
 
-    async def _admit(self, connection: socket.socket, name: str) -> None:
-        address = self._addresses.setdefault(name, _Address(self._limits.turns_per_address))
-        address.waiting += 1
+    async def _admit(self, entrant: _Entrant) -> None:
         try:
-            if address.waiting > self._limits.waiting_per_address:
-                self.refused["TooManyOfAnAddress"] += 1
-                connection.close()
-            else:
-                await self._await_turn(connection, address)
+            refusal = await self._await_turn(entrant) or await self._enter(entrant.connection)
         finally:
-            address.waiting -= 1
-            if not address.waiting:
-                self._addresses.pop(name, None)
-            self._room.release()
+            self._turns.leave(entrant)
+            self._has_room.set()
+        if refusal or entrant.gave_way:
+            self.refused["GaveWay" if entrant.gave_way else refusal] += 1
 
-    async def _await_turn(self, connection: socket.socket, address: _Address) -> None:
-        async with contextlib.AsyncExitStack() as turn:
-            try:
-                async with asyncio.timeout(self._limits.wait_seconds):
-                    await turn.enter_async_context(address.turns)
-                    await turn.enter_async_context(self._turns)
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, TimeoutError):
-                    raise
-                self.refused["NoTurn"] += 1
-                return
-            await self._enter(connection)
+    async def _await_turn(self, entrant: _Entrant) -> str:
+        """Wait for the turn; why it does not come, or empty."""
+        refusal = "Ended"  # so that it is closed too where this is cancelled
+        try:
+            async with asyncio.timeout(self._limits.wait_seconds):
+                await entrant.called.wait()
+            refusal = "GaveWay" if entrant.gave_way else ""
+        except TimeoutError:
+            refusal = "NoTurn"
+        finally:
+            if refusal:
+                entrant.connection.close()
+        return refusal
 
-    async def _enter(self, connection: socket.socket) -> None:
+    async def _enter(self, connection: socket.socket) -> str:
+        """Wait until it has proved who it is, or is lost; why it is not let in, or empty."""
         transport: asyncio.BaseTransport | None = None
         protocol = self._protocol()  # made here: uvloop answers with its own in place of ours
+        refusal = "Ended"  # likewise
         try:
             async with asyncio.timeout(self._limits.turn_seconds):
                 transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                     lambda: protocol, connection, ssl=self._tls(), ssl_handshake_timeout=self._limits.turn_seconds
                 )
                 await protocol.entered.wait()
-                return
+            refusal = ""
         except TimeoutError:
-            self.refused["TooSlow"] += 1
+            refusal = "TooSlow"
         except OSError:  # ssl.SSLError too: no TLS, another version, a CA that the client does not know, gone
-            self.refused["NoTls"] += 1
-        except BaseException:
-            _abort(connection, transport)
-            raise
-        _abort(connection, transport)
+            refusal = "NoTls"
+        finally:
+            if refusal:
+                _abort(connection, transport)
+        return refusal
 
 
 def _abort(connection: socket.socket, transport: asyncio.BaseTransport | None) -> None:

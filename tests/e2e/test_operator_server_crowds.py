@@ -92,7 +92,7 @@ async def test_what_is_no_stream_is_refused(api, tmp_path, sidecar_token):
 
 @on_both_loops
 async def test_slow_strangers_hold_up_their_own_address_only(api, tmp_path, sidecar_token):
-    """Each address has turns of its own."""
+    """Each address has turns and places of its own."""
     entry = EntryLimits(turns=8, turns_per_address=2, waiting_per_address=20, turn_seconds=60, wait_seconds=60)
     async with serving(api, tmp_path, entry=entry) as served, contextlib.AsyncExitStack() as strangers:
         for _ in range(60):
@@ -102,6 +102,22 @@ async def test_slow_strangers_hold_up_their_own_address_only(api, tmp_path, side
             cell.put(settings(1))
             assert await hear(stream, NewSettings) == settings(1)
         assert served.server.refused["TooManyOfAnAddress"] == 40
+
+
+@on_both_loops
+async def test_silent_addresses_that_hold_every_turn_keep_no_new_sidecar_out(api, tmp_path, sidecar_token):
+    """They have finished TLS and say nothing, and as many more of theirs wait: one of theirs makes room."""
+    entry = EntryLimits(turns=8, turns_per_address=2, turn_seconds=600, wait_seconds=600)
+    async with serving(api, tmp_path, entry=entry) as served, contextlib.AsyncExitStack() as strangers:
+        silent = [f"127.0.0.{number}" for number in range(2, 6)]
+        for tls in (True, True, False, False):
+            for address in silent:
+                await strangers.enter_async_context(served.connect(tls=tls, local_addr=(address, 0)))
+        async with served.sidecar(sidecar_token):  # from 127.0.0.1
+            assert served.server.streams == 1
+        await served.ended("PeerClosed")
+        async with served.sidecar(sidecar_token):
+            assert served.server.refused == {"GaveWay": 2}
 
 
 @on_both_loops
