@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 
 from speechpool.cli.imports import uncollected
+from speechpool.cli.sparing_log import SparingHandler
 from speechpool.config import load
 from speechpool.config.flags import add_setting_flags, flag_layer
 from speechpool.errors import SettingsError
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     store = load(os.environ, flag_layer(args))
     settings = store.current
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, make_handler=SparingHandler)
     for warning in store.warnings:
         logger.warning("setting has no effect", extra={"detail": warning})
     loop_factory = _loop_factory(settings.event_loop)

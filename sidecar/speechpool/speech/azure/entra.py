@@ -126,7 +126,6 @@ class EntraToken(CredentialSource):
         self._renewing: asyncio.Task[NoReturn] | None = None
         self._failure: NoToken | None = None
         self._failures = 0
-        self._alike = 0
 
     @property
     def problem(self) -> str | None:
@@ -188,20 +187,17 @@ class EntraToken(CredentialSource):
             raise no_token(error, os.environ) from None
 
     def _take(self, token: Token) -> None:
-        self._failures, self._alike, self._failure = 0, 0, None
+        self._failures, self._failure = 0, None
         expires_at = self._clock() + (token.expires_on - self._wall_clock())
         self._set(Credential(kind="token", secret=f"aad#{self._resource_id}#{token.token}", expires_at=expires_at))
 
     def _fail(self, failure: NoToken) -> None:
-        is_alike = str(self._failure)[:ALIKE_CHARACTERS] == str(failure)[:ALIKE_CHARACTERS]
-        self._alike = self._alike + 1 if is_alike else 1
+        is_news = str(self._failure)[:ALIKE_CHARACTERS] != str(failure)[:ALIKE_CHARACTERS]
         self._failures += 1
         self.refresh_failures += 1
         self._failure = failure
-        # the same is told again each time that it has come twice as often
-        level = logging.DEBUG if self._alike & (self._alike - 1) else logging.WARNING
-        facts = {"reason": self.warning, "failures": self._failures, "expires_in_seconds": self.expires_in_seconds}
-        logger.log(level, "token not renewed", extra=facts)
+        facts = {"reason": self.warning, "expires_in_seconds": self.expires_in_seconds}
+        logger.log(logging.WARNING if is_news else logging.DEBUG, "token not renewed", extra=facts)
 
     async def _keep_renewing(self) -> NoReturn:
         while True:
