@@ -68,7 +68,7 @@ class Facts:
         missing_pod: One that is missing.
         silent_pod: One that is silent.
         refusal: The last refusal, where there is one.
-        warm: Clients that are warm.
+        warm: Of the wanted clients, those that are warm.
         wanted: Clients that should be.
         conflicts: Pods that others have, the most first.
         silence_seconds: How long too long is, for a sidecar that was connected.

@@ -1,15 +1,16 @@
 """What is known of one pod, of one stream, and of one object."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from speechpool.settings.wire import Applying, Hello, NewSettings, NoSettings, Revision, State
+from speechpool.settings.wire import Applying, Hello, NewSettings, NoSettings, PoolState, Revision, State
 from speechpool_operator.conditions import JsonStatus
 from speechpool_operator.objects import Key, Pod, SpeechPool
 from speechpool_operator.selection import NOBODY, Choice
 from speechpool_operator.streams import Cell
 from speechpool_operator.tally import Counted, Tally
 
-__all__ = ["Entry", "Member", "Stream", "counted"]
+__all__ = ["Entry", "Member", "Stream", "counted", "warm_clients"]
 
 
 @dataclass(slots=True)
@@ -67,12 +68,14 @@ class Entry:
         pool: The object.
         tally: What the sidecars that follow it add up to.
         status: The status that was last planned, or that the API server has.
+        looked_at: When its status was last made, whether or not it differed, by the fleet's clock.
         warm_at: When its numbers of warm clients were last planned, by the fleet's clock.
     """
 
     pool: SpeechPool
     tally: Tally = field(default_factory=Tally)
     status: JsonStatus = field(default_factory=dict)
+    looked_at: float = float("-inf")
     warm_at: float = float("-inf")
 
 
@@ -86,11 +89,7 @@ def counted(member: Member, pool: SpeechPool) -> Counted:
     state, revision = member.stream.state, pool.message.revision if pool.message else None
     if not state:
         return Counted(pod=shown, connected=True, silent=silent, warming=True)
-    warm = wanted = unready = 0
-    for one in state.pools.values():
-        warm += one.warm
-        wanted += one.wanted
-        unready += not one.ready
+    pools = state.pools.values()
     synced = state.state is Applying.APPLIED and revision is not None and state.applied == revision
     refused = state.state is Applying.REJECTED and revision is not None and state.offered == revision
     return Counted(
@@ -100,7 +99,12 @@ def counted(member: Member, pool: SpeechPool) -> Counted:
         silent=silent,
         synced=synced,
         error=state.error if refused else None,
-        warming=unready > 0 or member.stream.filled != state.applied,
-        warm=warm,
-        wanted=wanted,
+        warming=member.stream.filled != state.applied or not all(one.ready for one in pools),
+        warm=warm_clients(pools),
+        wanted=sum(one.wanted for one in pools),
     )
+
+
+def warm_clients(pools: Iterable[PoolState]) -> int:
+    """Of the clients that are wanted, those that are warm: what one pool has too many fills no other."""
+    return sum(min(one.warm, one.wanted) for one in pools)

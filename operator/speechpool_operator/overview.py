@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from speechpool_operator.fleet import Fleet
-from speechpool_operator.members import Member, counted
+from speechpool_operator.members import Member, counted, warm_clients
 from speechpool_operator.objects import Key
 
 __all__ = ["overview"]
@@ -70,7 +70,7 @@ def _said(member: Member) -> dict[str, Any]:
             "state": str(state.state),
             "ready": all(one.ready and one.warm >= one.wanted for one in pools),
             "error": state.error or "",
-            "warm": sum(one.warm for one in pools),
+            "warm": warm_clients(pools),
             "wanted": sum(one.wanted for one in pools),
             "sessions": state.sessions,
             "busy": state.busy,

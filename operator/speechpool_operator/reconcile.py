@@ -18,10 +18,13 @@ from speechpool_operator.objects import Key
 from speechpool_operator.selection import is_ignored
 from speechpool_operator.streams import Cell
 
-__all__ = ["WARM_SECONDS", "Message", "Plan", "facts_of", "plan", "wanted"]
+__all__ = ["REST_SECONDS", "WARM_SECONDS", "Message", "Plan", "facts_of", "plan", "wanted"]
 
 Message = NewSettings | NoSettings
 """What one sidecar is to run with."""
+
+REST_SECONDS = 1.0
+"""Least time between two statuses of one object."""
 
 WARM_SECONDS = 10.0
 """Least time between two statuses that differ in the numbers of warm clients alone."""
@@ -108,23 +111,38 @@ def _is_same(message: Message, other: Message | None) -> bool:
 
 
 def _statuses(fleet: Fleet, known_at: float) -> Iterator[tuple[Key, dict[str, Any]]]:
-    """The statuses that differ; where only the numbers of warm clients do, not before their time."""
+    """The statuses that differ; those whose time has not come are looked at again when it has."""
     changed, fleet.changed_pools = fleet.changed_pools, {}
-    now, settled_at = fleet.clock(), known_at + fleet.silence.seconds
     for key in changed:
         entry = fleet.entries[key]
-        if now < settled_at and _is_settling(entry):
-            fleet.refreshes[key] = settled_at
-            continue
-        status = status_of(facts_of(fleet, entry), previous=entry.status, now=_time(fleet.wall()))
-        is_other_warm = warm_of(status) != warm_of(entry.status)
-        if differs(status, entry.status) or (is_other_warm and now >= entry.warm_at + WARM_SECONDS):
-            entry.status = status
-            entry.warm_at = now if is_other_warm else entry.warm_at
-            fleet.refreshes.pop(key, None)
+        due_at = _status_due_at(entry, settled_at=known_at + fleet.silence.seconds)
+        if fleet.clock() < due_at:
+            fleet.refreshes[key] = due_at
+        elif status := _new_status(fleet, entry):
             yield key, status
-        elif is_other_warm:
-            fleet.refreshes[key] = entry.warm_at + WARM_SECONDS
+
+
+def _status_due_at(entry: Entry, *, settled_at: float) -> float:
+    """From when on the status of an object may be made."""
+    # one that is overtaken before the next write is never written: a thousand sidecars' answers are a few statuses
+    rested_at = entry.looked_at + REST_SECONDS
+    return max(rested_at, settled_at) if _is_settling(entry) else rested_at
+
+
+def _new_status(fleet: Fleet, entry: Entry) -> dict[str, Any] | None:
+    """The status, if it differs; where only the numbers of warm clients do, not before their time."""
+    now, key = fleet.clock(), entry.pool.key
+    entry.looked_at = now
+    fleet.refreshes.pop(key, None)
+    status = status_of(facts_of(fleet, entry), previous=entry.status, now=_time(fleet.wall()))
+    is_other_warm = warm_of(status) != warm_of(entry.status)
+    if differs(status, entry.status) or (is_other_warm and now >= entry.warm_at + WARM_SECONDS):
+        entry.status = status
+        entry.warm_at = now if is_other_warm else entry.warm_at
+        return status
+    if is_other_warm:
+        fleet.refreshes[key] = entry.warm_at + WARM_SECONDS
+    return None
 
 
 def _is_settling(entry: Entry) -> bool:

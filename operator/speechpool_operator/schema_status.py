@@ -97,7 +97,7 @@ def _warm_schema() -> dict[str, Any]:
         "description": "Warm clients of all connected sidecars together; renewed every 10 seconds at most.",
         "required": ["now", "wanted"],
         "properties": {
-            "now": {**_COUNT, "description": "Clients that are warm."},
+            "now": {**_COUNT, "description": "Those of the wanted clients that are warm: never more than wanted."},
             "wanted": {**_COUNT, "description": "Clients that should be warm."},
         },
     }

@@ -27,7 +27,7 @@ class Sidecar:
         missing: Whether it never connected, for too long.
         synced: Whether it runs the SpeechPool's present generation.
         ready: Whether every pool serves and has been at its warm size.
-        warm: Clients that are warm and idle.
+        warm: Of the wanted clients, those that are warm and idle.
         wanted: As many are kept.
         sessions: That are open; None where the sidecar does not say.
         busy: Calls in progress; None where the sidecar does not say.

@@ -22,7 +22,7 @@ class Counted(NamedTuple):
         warming: Whether a pool of it has not reached its warm size, or cannot serve.
         missing: Whether it never connected, for too long.
         silent: Whether it was connected and has said nothing for too long.
-        warm: Clients that are warm.
+        warm: Of the wanted clients, those that are warm.
         wanted: Clients that should be.
     """
 
@@ -48,7 +48,7 @@ class Tally:
         heard: Those that have said on it how they are.
         synced: Sidecars that run the present generation.
         warming: Connected sidecars with a pool below its warm size.
-        warm: Clients that are warm.
+        warm: Of the wanted clients, those that are warm.
         wanted: Clients that should be.
         failed: Those that refused the generation, with the reason; the last refusal last.
         missing: Those that never connected; the longest missing first.

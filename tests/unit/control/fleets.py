@@ -89,7 +89,10 @@ class World:
             self.fleet.keep_pods([])
             self.now += 3600
 
-    def plan(self):
+    def plan(self, *, rested=True):
+        """Plan; with `rested` the last status of each object is long ago."""
+        for entry in self.fleet.entries.values() if rested else ():
+            entry.looked_at = float("-inf")
         made = plan(self.fleet)
         for uid, (cell, message) in made.messages.items():
             assert cell is self.fleet.members[uid].stream.cell

@@ -26,6 +26,15 @@ def test_a_sidecar_that_runs_what_it_should():
     assert (one.warm, one.wanted, one.version, one.error) == (2, 3, "0.1.0", "")
 
 
+def test_one_that_has_more_than_it_wants_is_full_and_no_fuller():
+    world = World()
+    world.fleet.put_pool(speech_pool(warmSize=1))
+    world.join(POD)
+    world.runs(POD, warm=5, wanted=3)
+    [one] = told(world).sidecars
+    assert (one.warm, one.wanted, one.ready) == (3, 3, True)
+
+
 def test_one_that_refused_its_settings_says_why():
     world = World()
     world.fleet.put_pool(speech_pool(warmSize=1))

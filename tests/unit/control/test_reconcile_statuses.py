@@ -15,7 +15,7 @@ from speechpool.settings.wire import Applying, PoolState, State
 from speechpool_operator.fleet import MISSING_SECONDS, SILENCE_SECONDS
 from speechpool_operator.names import INJECT_LABEL, Condition, Reason
 from speechpool_operator.objects import read_speech_pool
-from speechpool_operator.reconcile import WARM_SECONDS
+from speechpool_operator.reconcile import REST_SECONDS, WARM_SECONDS
 
 POD, SECOND = a_pod("voice-0"), a_pod("voice-1")
 KEY = "calls", "voice"
@@ -80,6 +80,28 @@ def test_a_status_that_another_has_changed_is_written_again(world):
     other = {**world.status[KEY], "synced": 77}
     world.fleet.put_pool(read_speech_pool(pool_manifest(generation=1, warmSize=3, status=other)))
     assert world.plan().statuses == {KEY: world.status[KEY]}
+
+
+def test_while_sidecars_answer_one_status_a_second_is_made():
+    """The first change is told of at once, and what follows within a second of it together, by its end."""
+    world = World()
+    world.fleet.put_pool(speech_pool(warmSize=3))
+    pods = [a_pod(f"voice-{number}") for number in range(20)]
+    for pod in pods:
+        world.join(pod)
+    world.now += REST_SECONDS
+    world.fleet.put_pool(speech_pool(generation=2, warmSize=3))
+    made = world.plan(rested=False)
+    assert made.statuses[KEY]["observedGeneration"] == 2
+    began_at = world.now
+    for pod in pods:
+        world.now += REST_SECONDS / len(pods) / 2
+        world.say(pod, applied(world.sent[pod.uid]))
+        made = world.plan(rested=False)
+        assert (made.statuses, made.due_at) == ({}, began_at + REST_SECONDS)
+    world.now = made.due_at
+    assert world.plan(rested=False).statuses[KEY]["synced"] == len(pods)
+    assert world.condition(Condition.READY) == ("True", Reason.ALL_WARM)
 
 
 def test_an_old_acknowledgement_is_not_one_of_the_new_generation(world):
@@ -193,6 +215,14 @@ def test_clients_in_use_do_not_make_a_pool_unready(world):
     world.plan()
     assert world.condition(Condition.READY) == ("True", Reason.ALL_WARM)
     assert world.status[KEY]["warm"] == {"now": 3, "wanted": 6}
+
+
+def test_what_one_pool_has_too_many_fills_no_other(world):
+    """Equal numbers mean that each pool is at its warm size; as many as were wanted before are there a while longer."""
+    world.runs(POD, warm=5, wanted=3)
+    world.now += WARM_SECONDS
+    world.runs(SECOND, warm=1, wanted=3)
+    assert world.status[KEY]["warm"] == {"now": 4, "wanted": 6}
 
 
 def test_a_pool_that_cannot_serve_is_not_ready(world):
