@@ -11,11 +11,11 @@ from speechpool.errors import SettingsError
 from speechpool.settings import Address
 from speechpool_operator.commands.facts import Found, Json, Known, Unknown
 from speechpool_operator.commands.reach import is_denied, reason_of
-from speechpool_operator.crd import GROUP, PLURAL, VERSION
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeError, KubeFailure
 from speechpool_operator.kube_list import all_of
+from speechpool_operator.kube_paths import pools_path
+from speechpool_operator.names import GROUP, PLURAL, VERSION
 from speechpool_operator.rights import Right, forbidden, needed
-from speechpool_operator.status_writer import pool_path
 from speechpool_operator.tls import Certificates
 
 __all__ = ["Facts", "Serving", "Target", "gather", "served_certificate"]
@@ -127,7 +127,7 @@ async def gather(client: KubeClient, target: Target) -> Facts:
         reviews = start(_found(_review(client)))
         renewed = start(_found(_holder(client, target)))
         dialled = start(_dialled(target))
-        pools = start(_found(all_of(client, pool_path(target.served))))
+        pools = start(_found(all_of(client, pools_path(target.served))))
     return Facts(
         target=target,
         server=client.access.server,
@@ -148,7 +148,7 @@ async def gather(client: KubeClient, target: Target) -> Facts:
 async def _found(asked: Awaitable[T]) -> Found[T]:
     try:
         return Known(await asked)
-    except (KubeError, KubeUnavailable) as error:
+    except KubeFailure as error:
         return Unknown(reason_of(error), is_denied=is_denied(error))
 
 

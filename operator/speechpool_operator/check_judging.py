@@ -8,8 +8,8 @@ from speechpool_operator.check_facts import Facts
 from speechpool_operator.commands.facts import Json, Known, Unknown
 from speechpool_operator.commands.judging import OLDEST_MINOR
 from speechpool_operator.commands.verdicts import Line, failed, passed, skipped, warned
-from speechpool_operator.crd import GROUP, PLURAL, VERSION, custom_resource_definition
-from speechpool_operator.names import Condition, Status
+from speechpool_operator.crd import custom_resource_definition
+from speechpool_operator.names import GROUP, PLURAL, VERSION, Condition, Status
 
 __all__ = ["judge"]
 

@@ -1,6 +1,6 @@
 """The config server: one long TLS WebSocket for each sidecar, on which its settings go down and its state comes up.
 
-A sidecar proves which pod it is in (`identity`), says hello, and from then on gets what the `Fleet` puts into its cell.
+A sidecar proves which pod it is in (`identity`), says hello, and from then on gets what the fleet puts into its cell.
 One pod has one stream, and the newest wins. Whatever one sidecar does or does not do, the others never wait for it.
 """
 
@@ -22,9 +22,9 @@ from speechpool.settings.wire import MAX_SIDECAR_MESSAGE_BYTES, PATH, SUBPROTOCO
 from speechpool_operator.dispatch import Counts, Dispatch, Sender
 from speechpool_operator.identity import IdentityRefused, IdentityUnknown, PodIdentity, bearer
 from speechpool_operator.listener import Connection, Listener
-from speechpool_operator.streams import Cell, Ended, Ending, Limits, Readings, Stream
+from speechpool_operator.streams import Cell, Ended, Ending, Limits, Readings, Receiver
 
-__all__ = ["ConfigServer", "Fleet"]
+__all__ = ["ConfigServer", "StreamSink"]
 
 logger = logging.getLogger(__name__)
 # aiohttp's own words about bad requests quote them, and a request holds a token
@@ -32,7 +32,7 @@ _silent = logging.getLogger(f"{__name__}.http")
 _silent.setLevel(logging.CRITICAL + 1)
 
 
-class Fleet(Protocol):
+class StreamSink(Protocol):
     """Who decides what each sidecar runs. Its methods are plain and quick; all run on the server's event loop."""
 
     def connected(self, pod: PodIdentity, hello: Hello, cell: Cell) -> None:
@@ -83,7 +83,7 @@ class ConfigServer:
         *,
         tls: Callable[[], ssl.SSLContext],
         identify: Callable[[str], Awaitable[PodIdentity]],
-        fleet: Fleet,
+        fleet: StreamSink,
         limits: Limits | None = None,
         applied: Callable[[float], None] = lambda _: None,
     ) -> None:
@@ -132,7 +132,7 @@ class ConfigServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._admit(request)
-        except Exception:
+        except Exception:  # a mistake of ours, of which aiohttp's own log may not tell
             logger.exception("stream failed")
             raise
 
@@ -190,25 +190,25 @@ class ConfigServer:
         transport = request.transport
         if transport is None:
             return
-        stream = Stream(socket_, transport, self._limits, self._readings)
+        receiver = Receiver(socket_, transport, self._limits, self._readings)
         try:
-            hello = await stream.hello()
+            hello = await receiver.hello()
         except Ended as ended:
-            await stream.end(ended)
+            await receiver.end(ended)
             self._note(pod, str(ended))
             return
         transport.set_write_buffer_limits(high=1, low=0)  # tells when everything is sent, not only much of it
-        await self._serve(stream, pod, hello, cast(_Connection, request.protocol), transport)
+        await self._serve(receiver, pod, hello, cast(_Connection, request.protocol), transport)
 
     async def _serve(
-        self, stream: Stream, pod: PodIdentity, hello: Hello, connection: _Connection, transport: asyncio.Transport
+        self, receiver: Receiver, pod: PodIdentity, hello: Hello, connection: _Connection, transport: asyncio.Transport
     ) -> None:
         cell = self._enrol(pod, hello)
         sender = Sender(
             cell,
             transport,
-            is_open=lambda: stream.is_open,
-            part=stream.part,
+            is_open=lambda: receiver.is_open,
+            part=receiver.part,
             dispatch=self._dispatch,
             counts=self.counts,
             limits=self._limits,
@@ -217,11 +217,11 @@ class ConfigServer:
         try:
             connection.drained = sender.drained
             try:
-                ended = await stream.listen(sender.heard, functools.partial(self._said, pod.uid, cell, sender))
+                ended = await receiver.listen(sender.heard, functools.partial(self._said, pod.uid, cell, sender))
             finally:
                 connection.drained = None
                 sender.stop()
-            await stream.end(ended)
+            await receiver.end(ended)
         finally:
             if self._cells.get(pod.uid) is cell:
                 del self._cells[pod.uid]

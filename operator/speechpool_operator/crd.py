@@ -13,15 +13,11 @@ from typing import Any, Final
 import yaml
 
 from speechpool_operator.crd_reference import reference
+from speechpool_operator.names import GROUP, KIND, PLURAL, VERSION
 from speechpool_operator.schema import spec_schema
 from speechpool_operator.schema_status import status_schema
 
-__all__ = ["GROUP", "KIND", "PLURAL", "VERSION", "crd_text", "custom_resource_definition", "main"]
-
-GROUP: Final = "speechpool.dev"
-VERSION: Final = "v1alpha1"
-KIND: Final = "SpeechPool"
-PLURAL: Final = "speechpools"
+__all__ = ["CRD_FILE", "crd_text", "custom_resource_definition", "main"]
 
 CRD_FILE: Final = f"crds/{PLURAL}.{GROUP}.yaml"
 REFERENCE_FILE: Final = "docs/reference.md"

@@ -9,12 +9,12 @@ import logging
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeError, KubeFailure
 
 __all__ = ["COMPONENT", "About", "Note", "Recorder", "Weight", "event", "event_name"]
 
@@ -118,7 +118,7 @@ class _Series:
     told_at: float
     count: int = 0
     name: str = ""
-    is_waiting: bool = field(default=False)
+    is_waiting: bool = False
 
 
 class _Recent(Generic[K, V]):
@@ -183,9 +183,8 @@ class Recorder:
             series.is_waiting = False
             try:
                 await self._write(series)
-            except (KubeError, KubeUnavailable) as error:
-                reason = error.reason if isinstance(error, KubeError) else "Unavailable"
-                self.failed[reason] += 1
+            except KubeFailure as error:
+                self.failed[error.reason] += 1
                 logger.warning("event not written", extra={"event": series.note.reason, "reason": str(error)})
             else:
                 self.written += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import kopf
 
-from speechpool_operator.crd import GROUP, PLURAL, VERSION
+from speechpool_operator.names import GROUP, PLURAL, VERSION
 
 __all__ = ["registry"]
 

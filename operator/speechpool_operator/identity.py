@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import Any
 
 from speechpool.errors import SpeechPoolError
-from speechpool_operator.kube import METADATA, KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import METADATA, KubeClient, KubeError, KubeFailure
+from speechpool_operator.kube_paths import pods_path
 
 __all__ = ["AUDIENCE", "Identities", "IdentityRefused", "IdentityUnknown", "PodIdentity", "Refusal", "bearer"]
 
@@ -138,7 +139,7 @@ class Identities:
                 status = await self._review(token)
                 pod = self._claimed(status, expires_at)
                 return _confirmed(pod, await self._pod(pod))
-            except (KubeError, KubeUnavailable) as error:
+            except KubeFailure as error:
                 raise IdentityUnknown(str(error)) from error
 
     def _glance(self, token: str) -> float:
@@ -180,9 +181,8 @@ class Identities:
         )
 
     async def _pod(self, pod: PodIdentity) -> Mapping[str, Any]:
-        path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
         try:
-            found = await self._client.get(path, accept=METADATA)
+            found = await self._client.get(pods_path(pod.namespace, pod.name), accept=METADATA)
         except KubeError as error:
             if error.status == 404:
                 raise IdentityRefused(Refusal.POD_NOT_FOUND) from None

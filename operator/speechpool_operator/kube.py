@@ -21,7 +21,7 @@ import aiohttp
 from speechpool.errors import SpeechPoolError
 from speechpool_operator.kube_access import Access
 
-__all__ = ["METADATA", "METADATA_LIST", "KubeClient", "KubeError", "KubeUnavailable"]
+__all__ = ["METADATA", "METADATA_LIST", "KubeClient", "KubeError", "KubeFailure", "KubeUnavailable"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,17 @@ CONNECTIONS = 96
 """Most connections at once: above all that is asked beside each other, so that a Lease's renewal waits for nobody."""
 
 
-class KubeError(SpeechPoolError):
+class KubeFailure(SpeechPoolError):
+    """A request did not succeed, for whatever reason."""
+
+    reason = "Unavailable"
+    """A CamelCase word for programs: Kubernetes' own where it gave one."""
+
+    retry_after_seconds: float | None = None
+    """When the API server wants to be asked again; None where it did not say."""
+
+
+class KubeError(KubeFailure):
     """The API server refused a request.
 
     Args:
@@ -69,7 +79,7 @@ class KubeError(SpeechPoolError):
         return self.status == 429 or self.status >= 500
 
 
-class KubeUnavailable(SpeechPoolError):
+class KubeUnavailable(KubeFailure):
     """The API server gave no usable answer within the bound; the cause is the last attempt's failure."""
 
 
@@ -227,7 +237,7 @@ class KubeClient:
                 raise _refusal(reply, await _read(reply))
             try:
                 yield reply
-            except BaseException:
+            except BaseException:  # cancelled too: whatever ended it, the answer was not read to its end
                 _abort(reply)
                 raise
 

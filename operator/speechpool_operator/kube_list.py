@@ -7,14 +7,14 @@ from speechpool_operator.kube import KubeClient
 
 __all__ = ["all_of", "pages"]
 
-_PAGE_OBJECTS = "500"
+PAGE_OBJECTS = 500
 """In one page, as kubectl's."""
 
 
 async def pages(
     client: KubeClient, path: str, *, accept: str = "application/json", **params: str
-) -> AsyncIterator[list[dict[str, Any]]]:
-    """The objects of a collection, at most 500 at a time.
+) -> AsyncIterator[dict[str, Any]]:
+    """A collection, as lists of at most 500 `items` each.
 
     Args:
         client: The API client.
@@ -28,8 +28,8 @@ async def pages(
     """
     more: dict[str, str] = {}
     while True:
-        page = await client.get(path, accept=accept, limit=_PAGE_OBJECTS, **params, **more)
-        yield page.get("items") or []
+        page = await client.get(path, accept=accept, limit=str(PAGE_OBJECTS), **params, **more)
+        yield page
         token = page["metadata"].get("continue")
         if not token:
             return
@@ -40,4 +40,5 @@ async def all_of(
     client: KubeClient, path: str, *, accept: str = "application/json", **params: str
 ) -> list[dict[str, Any]]:
     """The objects of a collection, all at once; arguments and errors are those of `pages`."""
-    return [one async for page in pages(client, path, accept=accept, **params) for one in page]
+    lists = pages(client, path, accept=accept, **params)
+    return [one async for page in lists for one in page.get("items") or ()]

@@ -9,16 +9,14 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import aiohttp
 
-from speechpool_operator.kube import METADATA, METADATA_LIST, KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import METADATA, METADATA_LIST, KubeClient, KubeError, KubeFailure
+from speechpool_operator.kube_list import pages
 
 __all__ = ["Sink", "Watch"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-PAGE_OBJECTS = 500
-"""Objects in one page of a list, as kubectl's."""
 
 SERVER_SECONDS = 300.0
 """After that the API server ends a watch, and another begins where it ended."""
@@ -112,14 +110,14 @@ class Watch(Generic[T]):
                 self._version = None
                 logger.info("watch expired", extra={"path": self._path})
                 await self._pace()
-            except (KubeError, KubeUnavailable, aiohttp.ClientError, OSError, ValueError) as error:
+            except (KubeFailure, aiohttp.ClientError, OSError, ValueError) as error:
                 await self._back_off(error)
             self.restarts += 1
 
     async def _back_off(self, error: Exception) -> None:
         if isinstance(error, KubeError) and error.status == 410:
             self._version = None
-        asked = error.retry_after_seconds if isinstance(error, KubeError) else None
+        asked = error.retry_after_seconds if isinstance(error, KubeFailure) else None
         bound = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 10))
         pause = (asked or 0.0) + random.uniform(0, bound)
         self._failures += 1
@@ -132,16 +130,8 @@ class Watch(Generic[T]):
 
     async def _list(self) -> None:
         items: list[T] = []
-        token = ""
-        while True:
-            more = {"continue": token} if token else {}
-            page = await self._client.get(
-                self._path, accept=METADATA_LIST, limit=str(PAGE_OBJECTS), **self._selector, **more
-            )
+        async for page in pages(self._client, self._path, accept=METADATA_LIST, **self._selector):
             items.extend(self._read(each) for each in page.get("items") or ())
-            token = page["metadata"].get("continue") or ""
-            if not token:
-                break
         self._version = str(page["metadata"]["resourceVersion"])
         self._heard()
         self._sink.listed(items)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from speechpool.errors import SettingsError, SpeechPoolError
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeError, KubeFailure
 
 __all__ = ["Leader", "LeaseLost", "Record", "Timing", "is_free", "renewed"]
 
@@ -215,7 +215,7 @@ class Leader:
         try:
             async with asyncio.timeout(seconds):
                 has_it = await self._attempt()
-        except (KubeError, KubeUnavailable, TimeoutError) as error:
+        except (KubeFailure, TimeoutError) as error:
             self._lease = {}  # whether it was written is not known: look again
             logger.warning("lease not renewed", extra={"lease": self._name, "reason": str(error) or "no answer"})
             return False
@@ -279,7 +279,7 @@ class Leader:
         try:
             async with asyncio.timeout(self._timing.release):
                 await self._client.replace(f"{self._leases}/{self._name}", body)
-        except (KubeError, KubeUnavailable, TimeoutError) as error:
+        except (KubeFailure, TimeoutError) as error:
             logger.warning("lease not released", extra={"lease": self._name, "reason": str(error) or "no answer"})
         else:
             logger.info("lease released", extra={"lease": self._name})

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from speechpool_operator.fleet import Fleet
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeFailure
+from speechpool_operator.kube_paths import pools_path
 from speechpool_operator.kube_watch import Watch
 from speechpool_operator.objects import Key, SpeechPool, read_speech_pool, read_version
-from speechpool_operator.status_writer import pool_path
 
 __all__ = ["LAG_SECONDS", "Ledger", "Line", "read_line"]
 
@@ -91,7 +91,7 @@ class Ledger:
         self._late: dict[Key, _Late] = {}
         self._newest = 0
         self._heard_at = float("-inf")
-        self.watch: Watch[Line | None] = Watch(client, pool_path(namespace), read=read_line, sink=self)
+        self.watch: Watch[Line | None] = Watch(client, pools_path(namespace), read=read_line, sink=self)
         self.listed_event = asyncio.Event()
         """Set when the first list is there."""
 
@@ -237,8 +237,8 @@ class Ledger:
             if self._late.get(late.line.key) is not late:
                 return
             try:
-                pool = read_speech_pool(await self._client.get(pool_path(*late.line.key)))
-            except (KubeError, KubeUnavailable) as error:
+                pool = read_speech_pool(await self._client.get(pools_path(*late.line.key)))
+            except KubeFailure as error:
                 logger.warning("pool not fetched", extra={"reason": str(error)})
                 return
         late.is_fetched = True

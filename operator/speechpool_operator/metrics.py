@@ -5,7 +5,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -16,12 +16,13 @@ from speechpool.settings.wire import Applying
 from speechpool_operator.config_server import ConfigServer
 from speechpool_operator.events import Recorder
 from speechpool_operator.fleet import Fleet
+from speechpool_operator.health import Watched
 from speechpool_operator.identity import IdentityRefused, PodIdentity
 from speechpool_operator.objects import SpeechPool
 from speechpool_operator.selection import is_ignored
 from speechpool_operator.status_writer import StatusWriter
 
-__all__ = ["Metrics", "Parts", "Watched"]
+__all__ = ["Metrics", "Parts"]
 
 PREFIX: Final = "speechpool_operator"
 
@@ -32,18 +33,6 @@ _REVIEWS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
 _REASONS: Final = 32  # of one metric; what others say of themselves (an API server, a proxy) is not endless here
 _OTHER: Final = "Other"
-
-
-class Watched(Protocol):
-    """A watch of the API server."""
-
-    @property
-    def age_seconds(self) -> float:
-        """Since it was last proved true; infinite before the first list."""
-
-    @property
-    def restarts(self) -> int:
-        """How often it was begun anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +103,7 @@ class Metrics:
         began = time.perf_counter()
         try:
             yield
-        except Exception:
+        except Exception:  # whatever it is, it is counted here and told by the planner
             self._plan_failures.inc()
             raise
         finally:

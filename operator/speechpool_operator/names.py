@@ -1,4 +1,4 @@
-"""Every name that Kubernetes sees: labels, annotations, and the conditions of a SpeechPool with their reasons."""
+"""Every name that Kubernetes sees: of the API, labels, annotations, and the conditions with their reasons."""
 
 from enum import StrEnum
 from typing import Final
@@ -17,6 +17,7 @@ __all__ = [
     "INJECTED_LABEL",
     "INJECTION_WARNINGS_ANNOTATION",
     "INJECT_LABEL",
+    "KIND",
     "LOG_LEVEL_ANNOTATION",
     "MEMORY_LIMIT_ANNOTATION",
     "MEMORY_REQUEST_ANNOTATION",
@@ -24,9 +25,11 @@ __all__ = [
     "NOT_INJECTED_ANNOTATION",
     "OPERATOR_CA_ANNOTATION",
     "OPERATOR_SELECTOR",
+    "PLURAL",
     "POOL_ANNOTATION",
     "SIDECAR_CONTAINER",
     "STARTUP_WAIT_ANNOTATION",
+    "VERSION",
     "Condition",
     "Reason",
     "Status",
@@ -34,6 +37,11 @@ __all__ = [
 
 GROUP: Final = "speechpool.dev"
 """The API group, and the prefix of every label and annotation."""
+
+VERSION: Final = "v1alpha1"
+KIND: Final = "SpeechPool"
+PLURAL: Final = "speechpools"
+"""Of the objects, with the group."""
 
 INJECT_LABEL: Final = f"{GROUP}/inject"
 """Asks for a sidecar: `ENABLED` or `DISABLED` on a pod, `NAMESPACE_ENABLED` on a namespace."""

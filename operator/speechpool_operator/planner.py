@@ -87,7 +87,7 @@ class Planner:
             with self._planning():
                 made = plan(self._fleet)
                 self._carry_out(made)
-        except Exception:
+        except Exception:  # a mistake of ours, which must not end the streams: told, and tried again
             logger.exception("plan failed", extra={"failures": self._failures + 1})
             self._back_off()
         else:

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from speechpool_operator.fleet import Fleet
 from speechpool_operator.identity import PodIdentity
 from speechpool_operator.kube import METADATA, KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube_paths import pods_path
 from speechpool_operator.kube_watch import Watch
 from speechpool_operator.names import ENABLED, INJECT_LABEL, INJECTED_LABEL
 from speechpool_operator.objects import Pod, read_pod
@@ -66,10 +67,9 @@ class PodsWatch:
         self.wake = wake
         self.appeared = appeared
         self.lookout = Lookout(client, fleet, wake=wake)
-        path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
         self._halves = [_Half(self), _Half(self)]
         self.watches = [
-            Watch(client, path, read=read_pod, sink=half, label_selector=selector, field_selector=ALIVE)
+            Watch(client, pods_path(namespace), read=read_pod, sink=half, label_selector=selector, field_selector=ALIVE)
             for half, selector in zip(self._halves, (HAVE, WANT), strict=True)
         ]
 
@@ -175,9 +175,7 @@ class Lookout:
 
     async def _look(self, pod: Pod) -> None:
         try:
-            found = read_pod(
-                await self._client.get(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}", accept=METADATA)
-            )
+            found = read_pod(await self._client.get(pods_path(pod.namespace, pod.name), accept=METADATA))
         except KubeError as error:
             if error.status != 404:
                 logger.warning("pod not looked at", extra={"namespace": pod.namespace, "pod": pod.name})

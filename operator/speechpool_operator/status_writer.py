@@ -6,20 +6,17 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from speechpool_operator.conditions import JsonStatus
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeError, KubeFailure, KubeUnavailable
+from speechpool_operator.kube_paths import pools_path
 from speechpool_operator.objects import Key, SpeechPool, read_speech_pool
+from speechpool_operator.reconcile import REST_SECONDS
 
-__all__ = ["POOLS_PATH", "StatusWriter", "pool_path"]
+__all__ = ["StatusWriter"]
 
 logger = logging.getLogger(__name__)
-
-POOLS_PATH: Final = "/apis/speechpool.dev/v1alpha1"
-
-REST_SECONDS = 1.0
-"""Least time between two writes of one object."""
 
 WRITES_AT_ONCE = 8
 """Writes under way beside each other; an API server answers one in milliseconds."""
@@ -32,12 +29,6 @@ BURST_WRITES = 200
 """So many may go before the rate holds."""
 
 MAX_BACKOFF_SECONDS = 30.0
-
-
-def pool_path(namespace: str, name: str = "") -> str:
-    """Where the API has an object, or those of a namespace; of all namespaces where it is empty."""
-    where = f"{POOLS_PATH}/namespaces/{namespace}" if namespace else POOLS_PATH
-    return f"{where}/speechpools/{name}" if name else f"{where}/speechpools"
 
 
 @dataclass(slots=True)
@@ -119,7 +110,7 @@ class StatusWriter:
         """Write once; returns the seconds until this object may be written again."""
         try:
             await self._write(key, slot.uid, status)
-        except (KubeError, KubeUnavailable) as error:
+        except KubeFailure as error:
             return self._failed(key, slot, status, error)
         slot.failures = 0
         return REST_SECONDS
@@ -132,22 +123,19 @@ class StatusWriter:
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        answer = read_speech_pool(await self._client.json_patch(f"{pool_path(*key)}/status", patch))
+        answer = read_speech_pool(await self._client.json_patch(f"{pools_path(*key)}/status", patch))
         self.written += 1
         if answer:
             self._answered(answer)
 
-    def _failed(self, key: Key, slot: _Slot, status: JsonStatus, error: KubeError | KubeUnavailable) -> float:
-        reason = error.reason if isinstance(error, KubeError) else "Unavailable"
-        self.failed[reason] += 1
+    def _failed(self, key: Key, slot: _Slot, status: JsonStatus, error: KubeFailure) -> float:
+        self.failed[error.reason] += 1
         if isinstance(error, KubeError) and error.status in (404, 422):
             return self._gave_up(key, error)
         slot.failures += 1
         slot.status = status if slot.status is None else slot.status
-        asked = (error.retry_after_seconds or 0.0) if isinstance(error, KubeError) else 0.0
-        pause = asked + random.uniform(0.5, 1.0) * min(
-            MAX_BACKOFF_SECONDS, REST_SECONDS * 2.0 ** min(slot.failures, 10)
-        )
+        bound = min(MAX_BACKOFF_SECONDS, REST_SECONDS * 2.0 ** min(slot.failures, 10))
+        pause = (error.retry_after_seconds or 0.0) + random.uniform(0.5, 1.0) * bound
         logger.warning(
             "status not written",
             extra={"namespace": key[0], "pool": key[1], "reason": str(error), "retry_seconds": round(pause, 1)},

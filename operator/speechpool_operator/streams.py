@@ -20,7 +20,7 @@ from speechpool.settings.wire import (
 )
 from speechpool_operator.listener import EntryLimits
 
-__all__ = ["Cell", "Ended", "Ending", "Limits", "Readings", "Stream"]
+__all__ = ["Cell", "Ended", "Ending", "Limits", "Readings", "Receiver"]
 
 HEARTBEAT_SECONDS = 4.0
 """Three missed ones and a second for the way are 13 seconds, so that a frozen sidecar is seen within 15."""
@@ -187,7 +187,7 @@ class Ended(Exception):
         self.why = why
 
 
-class Stream:
+class Receiver:
     """The messages that come up one WebSocket, and its end.
 
     Args:

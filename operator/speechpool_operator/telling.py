@@ -10,16 +10,18 @@ from typing import Final
 
 from speechpool.settings.wire import NoSettings
 from speechpool_operator.conditions import JsonStatus
-from speechpool_operator.crd import GROUP, KIND, VERSION
 from speechpool_operator.events import About, Note, Weight
 from speechpool_operator.fleet import Fleet
 from speechpool_operator.members import Entry
 from speechpool_operator.names import (
     ENABLED,
+    GROUP,
     INJECT_LABEL,
     INJECTED_LABEL,
+    KIND,
     POOL_ANNOTATION,
     SIDECAR_CONTAINER,
+    VERSION,
     Condition,
     Reason,
     Status,

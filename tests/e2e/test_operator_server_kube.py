@@ -7,7 +7,7 @@ import pytest
 import uvloop
 from tests.e2e.api_faults import CLOSE, HANG, gateway
 
-from speechpool_operator import kube, kube_watch
+from speechpool_operator import kube, kube_list, kube_watch
 from speechpool_operator.kube import METADATA, KubeClient, KubeError, KubeUnavailable
 from speechpool_operator.kube_access import from_kubeconfig
 from speechpool_operator.kube_watch import Watch
@@ -172,7 +172,7 @@ async def test_the_watch_knows_what_is_there_and_what_changes(api, client, injec
 
 
 async def test_a_long_list_comes_in_pages(api, injected, monkeypatch):
-    monkeypatch.setattr(kube_watch, "PAGE_OBJECTS", 3)
+    monkeypatch.setattr(kube_list, "PAGE_OBJECTS", 3)
     namespace = api.namespace()
     for number in range(10):
         injected(namespace, f"pod-{number}")

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from speechpool_operator.commands.reach import OperatorSilent, ask_operator, is_denied, reason_of, telemetry_path
-from speechpool_operator.crd import PLURAL, VERSION
-from speechpool_operator.kube import METADATA_LIST, KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import METADATA_LIST, KubeClient, KubeError, KubeFailure
 from speechpool_operator.kube_list import all_of
-from speechpool_operator.names import DISABLED, ENABLED, GROUP, INJECT_LABEL, INJECTED_LABEL, NAMESPACE_ENABLED
+from speechpool_operator.kube_paths import pods_path, pools_path
+from speechpool_operator.names import (
+    DISABLED,
+    ENABLED,
+    GROUP,
+    INJECT_LABEL,
+    INJECTED_LABEL,
+    NAMESPACE_ENABLED,
+    PLURAL,
+)
 from speechpool_operator.sidecars import Overview
 
 __all__ = ["Facts", "Found", "Json", "Known", "Unknown", "gather", "trial_namespace", "trial_pod"]
@@ -23,7 +31,7 @@ _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ADMISSION = "/apis/admissionregistration.k8s.io"
 _NAME = "app.kubernetes.io/name=speechpool"
 _UPGRADER = "app.kubernetes.io/component=upgrader"
-_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
+_NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +107,21 @@ async def gather(client: KubeClient, namespace: str | None, operator_namespace: 
 async def _everything(
     client: KubeClient, version: Found[Json], namespace: str | None, operator_namespace: str | None
 ) -> Facts:
-    within = f"namespaces/{namespace}/" if namespace else ""
     installed = f"namespaces/{operator_namespace}/" if operator_namespace else ""
-    webhooks_path, pools_path = f"{_ADMISSION}/v1/mutatingwebhookconfigurations", f"/apis/{GROUP}/{VERSION}/{within}"
+    webhooks_path = f"{_ADMISSION}/v1/mutatingwebhookconfigurations"
     async with asyncio.TaskGroup() as group:
         start = group.create_task
         definition = start(_found(_or_none(client.get(f"{_DEFINITIONS}/{PLURAL}.{GROUP}"), None)))
         deployments = start(_found(all_of(client, f"/apis/apps/v1/{installed}deployments", labelSelector=_NAME)))
         overview = start(_found(ask_operator(client, operator_namespace)))
-        upgrades = start(_found(_upgrades(client, installed)))
+        upgrades = start(_found(_upgrades(client, operator_namespace)))
         webhooks = start(_found(all_of(client, webhooks_path, labelSelector=_NAME)))
         policies = start(_found(_policies(client)))
         namespaces = start(_found(_labelled(client, namespace)))
         bare = start(_found(_bare(client, namespace)))
-        pools = start(_found(_or_none(all_of(client, pools_path + PLURAL), [])))
+        pools = start(_found(_or_none(all_of(client, pools_path(namespace)), [])))
     tried_in = namespace or trial_namespace(client.access.namespace, webhooks.result(), namespaces.result())
-    trial = await _found(client.create(f"/api/v1/namespaces/{tried_in}/pods?dryRun=All", trial_pod()))
+    trial = await _found(client.create(f"{pods_path(tried_in)}?dryRun=All", trial_pod()))
     return Facts(
         server=client.access.server,
         version=version,
@@ -197,7 +204,7 @@ def _nothing(server: str, why: Unknown) -> Facts:
 async def _found(asked: Awaitable[T]) -> Found[T]:
     try:
         return Known(await asked)
-    except (KubeError, KubeUnavailable) as error:
+    except KubeFailure as error:
         return Unknown(reason_of(error), is_denied=is_denied(error))
     except OperatorSilent as error:
         return Unknown(str(error))
@@ -213,8 +220,8 @@ async def _or_none(asked: Awaitable[T], none: U) -> T | U:
         raise
 
 
-async def _upgrades(client: KubeClient, installed: str) -> Json | None:
-    pods = await all_of(client, f"/api/v1/{installed}pods", labelSelector=f"{_NAME},{_UPGRADER}")
+async def _upgrades(client: KubeClient, operator_namespace: str | None) -> Json | None:
+    pods = await all_of(client, pods_path(operator_namespace), labelSelector=f"{_NAME},{_UPGRADER}")
     running = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running"]
     return await client.get(telemetry_path(running[0], "upgrades")) if running else None
 
@@ -239,14 +246,13 @@ async def _labelled(client: KubeClient, namespace: str | None) -> list[dict[str,
 
 async def _bare(client: KubeClient, namespace: str | None) -> list[dict[str, Any]]:
     """Pods without a sidecar that ask for one by their own label, or by their namespace's."""
-    within = f"namespaces/{namespace}/" if namespace else ""
-    asking = await _pods(client, within, f"{INJECT_LABEL}={ENABLED},!{INJECTED_LABEL}")
+    asking = await _pods(client, namespace, f"{INJECT_LABEL}={ENABLED},!{INJECTED_LABEL}")
     for one in await _labelled(client, namespace):
         selector = f"!{INJECTED_LABEL},{INJECT_LABEL} notin ({ENABLED},{DISABLED})"
-        asking += await _pods(client, f"namespaces/{one['metadata']['name']}/", selector)
+        asking += await _pods(client, one["metadata"]["name"], selector)
     return asking
 
 
-async def _pods(client: KubeClient, within: str, selector: str) -> list[dict[str, Any]]:
-    path = f"/api/v1/{within}pods"
-    return await all_of(client, path, accept=METADATA_LIST, labelSelector=selector, fieldSelector=_ENDED)
+async def _pods(client: KubeClient, namespace: str | None, selector: str) -> list[dict[str, Any]]:
+    path = pods_path(namespace)
+    return await all_of(client, path, accept=METADATA_LIST, labelSelector=selector, fieldSelector=_NOT_ENDED)

@@ -7,7 +7,8 @@ from speechpool_operator.commands.facts import Facts, Known, Unknown
 from speechpool_operator.commands.judging_injection import injection
 from speechpool_operator.commands.judging_sidecars import pools, sidecars
 from speechpool_operator.commands.verdicts import Line, failed, passed, skipped, warned
-from speechpool_operator.crd import GROUP, PLURAL, VERSION, custom_resource_definition
+from speechpool_operator.crd import custom_resource_definition
+from speechpool_operator.names import GROUP, PLURAL, VERSION
 from speechpool_operator.workloads import Workload, component, workload
 
 __all__ = ["OLDEST_MINOR", "judge"]

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechpool.errors import SpeechPoolError
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeError, KubeFailure
 from speechpool_operator.kube_access import Access, access
+from speechpool_operator.kube_paths import pods_path
 from speechpool_operator.names import OPERATOR_SELECTOR
 from speechpool_operator.sidecars import Overview, read_overview
 
@@ -59,8 +60,7 @@ async def operator_pods(client: KubeClient, namespace: str | None) -> list[dict[
         KubeError: The API server refused it.
         KubeUnavailable: It did not answer in time.
     """
-    path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
-    found = (await client.get(path, labelSelector=OPERATOR_SELECTOR)).get("items") or []
+    found = (await client.get(pods_path(namespace), labelSelector=OPERATOR_SELECTOR)).get("items") or []
     return sorted(found, key=lambda pod: pod.get("status", {}).get("phase") != "Running")
 
 
@@ -76,13 +76,13 @@ async def ask_operator(client: KubeClient, namespace: str | None) -> Overview:
     """
     try:
         pods = await operator_pods(client, namespace)
-    except (KubeError, KubeUnavailable) as error:
+    except KubeFailure as error:
         raise OperatorSilent(_why(error, "list pods", namespace)) from error
     silent = "no operator leads" if pods else "no pod has the labels of an operator"
     for pod in pods:
         try:
             overview = read_overview(await client.get(telemetry_path(pod, "sidecars")))
-        except (KubeError, KubeUnavailable) as error:
+        except KubeFailure as error:
             silent = _why(error, "get pods/proxy", pod["metadata"]["namespace"])
             continue
         if overview.leads:
@@ -100,7 +100,7 @@ def telemetry_path(pod: Mapping[str, Any], page: str) -> str:
     metadata = pod["metadata"]
     ports = [port for each in pod["spec"]["containers"] for port in each.get("ports") or ()]
     found = next((one["containerPort"] for one in ports if one.get("name") == TELEMETRY_PORT_NAME), TELEMETRY_PORT)
-    return f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{found}/proxy/{page}"
+    return f"{pods_path(metadata['namespace'], metadata['name'])}:{found}/proxy/{page}"
 
 
 def is_denied(error: Exception) -> bool:
@@ -108,12 +108,12 @@ def is_denied(error: Exception) -> bool:
     return isinstance(error, KubeError) and error.status == 403 and " cannot " in str(error)
 
 
-def reason_of(error: KubeError | KubeUnavailable) -> str:
+def reason_of(error: KubeFailure) -> str:
     """Why the API server did not give it, for people."""
     return f"this user may not look: {error}" if is_denied(error) else str(error)
 
 
-def _why(error: KubeError | KubeUnavailable, right: str, namespace: str | None) -> str:
+def _why(error: KubeFailure, right: str, namespace: str | None) -> str:
     if not isinstance(error, KubeError) or error.status != 403:
         return str(error)
     if namespace:

@@ -7,8 +7,9 @@ from typing import Any, Final, NoReturn
 
 import aiohttp
 
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeFailure
 from speechpool_operator.kube_list import pages
+from speechpool_operator.kube_paths import pods_path
 from speechpool_operator.names import ENABLED, INJECTED_LABEL
 from speechpool_operator.sidecars import Overview, read_overview
 from speechpool_operator.upgrade.measures import Measures
@@ -73,7 +74,7 @@ class Upgrader:
         try:
             pods = await self._pods()
             overview = await self._overview()
-        except (KubeError, KubeUnavailable) as error:
+        except KubeFailure as error:
             self._failed("api-server", str(error))
             return None
         except (OperatorUnknown, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -102,12 +103,12 @@ class Upgrader:
     # --- what is looked at -------------------------------------------------------------------------------------------
 
     async def _pods(self) -> list[SidecarPod]:
-        namespace = self._settings.watch_namespace
-        path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
-        selector = f"{INJECTED_LABEL}={ENABLED}"
+        path, selector = pods_path(self._settings.watch_namespace), f"{INJECTED_LABEL}={ENABLED}"
         found: list[SidecarPod] = []
         async for page in pages(self._client, path, labelSelector=selector, fieldSelector=LIVING):
-            found += [pod for pod in map(read_sidecar_pod, page) if pod]  # whole pods are large: never all of them
+            found += [
+                pod for pod in map(read_sidecar_pod, page.get("items") or ()) if pod
+            ]  # whole pods are large: never all of them
         return found
 
     async def _overview(self) -> Overview:
@@ -129,7 +130,7 @@ class Upgrader:
                 self._refused(pod, "its admission policy is not in force: nothing would keep it to one image")
                 return
             await change_image(self._client, pod, image)
-        except (KubeError, KubeUnavailable) as error:
+        except KubeFailure as error:
             self._refused(pod, str(error))
             return
         self._hindered("")
@@ -166,7 +167,7 @@ class Upgrader:
     async def _say(self, pod: SidecarPod, reason: str, message: str, *, is_warning: bool = False) -> None:
         try:
             await post_event(self._client, pod, reason=reason, message=message, is_warning=is_warning)
-        except (KubeError, KubeUnavailable) as error:
+        except KubeFailure as error:
             logger.warning("event not written", extra={"pod": pod.shown, "reason": str(error)})
 
 
