@@ -1,15 +1,24 @@
 """The files that a sidecar needs to reach its operator, and the one that it keeps of it."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 import threading
+from dataclasses import replace
 
 import pytest
 import trustme
 
 from speechpool.config.operator_files import read_credentials
-from speechpool.config.operator_last_good import FILE_NAME, LastGood, read_last_good, write_last_good
+from speechpool.config.operator_last_good import (
+    END_SECONDS,
+    FILE_NAME,
+    PAUSE_SECONDS,
+    LastGood,
+    read_last_good,
+    write_last_good,
+)
 from speechpool.config.operator_threads import HostNames, SideThreads
 from speechpool.errors import SettingsError
 from speechpool.settings.wire import NewSettings, Revision, WireError
@@ -148,6 +157,72 @@ class TestLastGood:
         {"file": path.touch, "directory": path.mkdir, "link to itself": lambda: path.symlink_to(path)}[make]()
         assert await LastGood(tmp_path, SideThreads()).read() is None
         assert caplog.messages == ["last good settings ignored"]
+
+    @pytest.mark.looptime
+    async def test_a_burst_is_written_once(self, tmp_path):
+        threads = Inline()
+        async with keeping(LastGood(tmp_path, threads)) as last_good:
+            for generation in range(1, 6):
+                last_good.keep(of_generation(generation))
+                await asyncio.sleep(PAUSE_SECONDS / 10)
+            await asyncio.sleep(PAUSE_SECONDS)
+            assert read_last_good(tmp_path) == of_generation(5)
+        assert threads.calls == 1
+
+    @pytest.mark.looptime
+    async def test_what_is_not_written_yet_is_written_at_the_end(self, tmp_path):
+        async with keeping(LastGood(tmp_path, Inline())) as last_good:
+            last_good.keep(SETTINGS)
+            await asyncio.sleep(0)
+            assert read_last_good(tmp_path) is None
+        assert read_last_good(tmp_path) == SETTINGS
+
+    async def test_an_end_without_news_leaves_what_is_kept(self, tmp_path):
+        write_last_good(tmp_path, SETTINGS)
+        async with keeping(LastGood(tmp_path, SideThreads())) as last_good:
+            assert await last_good.read() == SETTINGS
+        assert read_last_good(tmp_path) == SETTINGS
+
+    @pytest.mark.looptime
+    async def test_a_disk_that_hangs_does_not_hold_up_the_end(self, tmp_path, caplog):
+        loop = asyncio.get_running_loop()
+        async with keeping(LastGood(tmp_path, Hanging())) as last_good:
+            last_good.keep(SETTINGS)
+            began_at = loop.time()
+        assert loop.time() - began_at == END_SECONDS
+        assert caplog.messages == ["last good settings not kept"]
+
+
+class Inline(SideThreads):
+    """Makes each call where it stands: files are real, and time is virtual."""
+
+    calls = 0
+
+    async def call(self, function):
+        self.calls += 1
+        return function()
+
+
+class Hanging(SideThreads):
+    """No call comes back."""
+
+    async def call(self, function):
+        await asyncio.get_running_loop().create_future()
+
+
+@contextlib.asynccontextmanager
+async def keeping(last_good):
+    task = asyncio.create_task(last_good.run())
+    await asyncio.sleep(0)
+    try:
+        yield last_good
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def of_generation(generation):
+    return replace(SETTINGS, revision=replace(SETTINGS.revision, generation=generation))
 
 
 class TestSideThreads:
