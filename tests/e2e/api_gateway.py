@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 from aiohttp import web
-from tests.cluster.apiserver import ApiServer
+from tests.cluster.apiserver import PATIENCE_SECONDS, ApiServer
 
 __all__ = ["Gateway", "gateway"]
 
@@ -43,6 +43,8 @@ class Gateway:
         self.port = 0
         self.refused = 0
         """How many requests it refused itself."""
+        self.reviewed: list[str] = []
+        """The tokens that the API server was asked about, the last one last."""
 
     def run(self) -> None:
         """Serve until `stop`."""
@@ -51,7 +53,7 @@ class Gateway:
 
     def wait_started(self) -> None:
         """Wait until it serves."""
-        assert self._started.wait(60)
+        assert self._started.wait(PATIENCE_SECONDS)
 
     def stop(self) -> None:
         """End; all connections are broken off."""
@@ -112,11 +114,11 @@ class Gateway:
             body = {"kind": "Status", "reason": "Refused", "message": "by the gateway", "code": refusal[1]}
             return web.json_response(body, status=refusal[1], headers=refusal[2])
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-        url = self._api.url + request.path_qs
+        url, body = self._api.url + request.path_qs, await request.read()
+        if request.path.endswith("/tokenreviews"):
+            self.reviewed.append(json.loads(body)["spec"]["token"])
         try:
-            async with session.request(
-                request.method, url, headers=headers, data=await request.read() or None
-            ) as reply:
+            async with session.request(request.method, url, headers=headers, data=body or None) as reply:
                 return await self._pass_on(request, reply)
         except aiohttp.ClientError:
             assert request.transport
@@ -185,4 +187,4 @@ def gateway(api: ApiServer) -> Iterator[Gateway]:
         yield made
     finally:
         made.stop()
-        thread.join()
+        thread.join(PATIENCE_SECONDS)

@@ -6,6 +6,7 @@ import json
 import random
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,11 +16,11 @@ import aiohttp
 import uvloop
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from tests.cluster.apiserver import ApiServer
+from tests.cluster.apiserver import PATIENCE_SECONDS, ApiServer
 from tests.e2e.sidecars import INJECTED, Calls, waited
 
 from speechpool.config.operator_backoff import MOST_SECONDS, Backoff
-from speechpool.config.operator_connection import Place
+from speechpool.config.operator_connection import Limits, Place
 from speechpool.config.operator_source import Usage, revision_of
 from speechpool.config.operator_stream import OperatorStream
 from speechpool.config.store import ConfigStore
@@ -91,14 +92,17 @@ class Follower:
     Args:
         name: Its pod's.
         place: Where the operator is.
+        limits: How long things may take.
         longest_pause_seconds: Between two tries to connect.
     """
 
-    def __init__(self, name: str, place: Place, longest_pause_seconds: float) -> None:
+    def __init__(self, name: str, place: Place, limits: Limits, longest_pause_seconds: float) -> None:
         self.name = name
         self.store = ConfigStore([])
         backoff = Backoff(lambda low, high: random.uniform(low, min(high, longest_pause_seconds)))
-        self.stream = OperatorStream(self.store, place, usage=lambda: USAGE, version="1.0", backoff=backoff)
+        self.stream = OperatorStream(
+            self.store, place, usage=lambda: USAGE, version="1.0", limits=limits, backoff=backoff
+        )
         self.store.bind(self._apply, self.stream.on_update)
 
     @property
@@ -123,16 +127,24 @@ class Crowd:
         directory: Where their tokens are.
         address: The operator's.
         ca_file: Who vouches for it.
-        longest_pause_seconds: Of each between two tries to connect; as a sidecar's own by default.
+        connect_seconds: For each try to connect; a sidecar's own by default.
+        longest_pause_seconds: Of each between two tries; likewise.
     """
 
     def __init__(
-        self, directory: Path, address: str, ca_file: Path, *, longest_pause_seconds: float = MOST_SECONDS
+        self,
+        directory: Path,
+        address: str,
+        ca_file: Path,
+        *,
+        connect_seconds: float = Limits.connect_seconds,
+        longest_pause_seconds: float = MOST_SECONDS,
     ) -> None:
         directory.mkdir(exist_ok=True)
         self._directory = directory
         host, _, port = address.rpartition(":")
         self._address, self._ca_file = Address(host, int(port)), ca_file
+        self._limits = Limits(connect_seconds=connect_seconds)
         self._longest_pause_seconds = longest_pause_seconds
         self.members: dict[str, Follower] = {}
         self._loop = uvloop.new_event_loop()
@@ -146,18 +158,24 @@ class Crowd:
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
 
-    def token_file(self, name: str) -> Path:
-        """Where the token of a pod is."""
-        return self._directory / name
+    def give_token(self, name: str, token: str) -> Path:
+        """Put a pod's token into its volume as the kubelet does, a new one too; where the pod finds it."""
+        volume = self._directory / name
+        written = volume / f"..{time.monotonic_ns()}"
+        written.mkdir(parents=True)
+        (written / "token").write_text(token)
+        (volume / "..data_tmp").symlink_to(written.name)
+        (volume / "..data_tmp").rename(volume / "..data")
+        return volume / "..data" / "token"
 
     def join(self, name: str, token: str) -> Follower:
         """A sidecar more."""
-        self.token_file(name).write_text(token)
-        place = Place(address=self._address, ca_file=str(self._ca_file), token_file=str(self.token_file(name)))
-        made = self.members[name] = Follower(name, place, self._longest_pause_seconds)
+        token_file = self.give_token(name, token)
+        place = Place(address=self._address, ca_file=str(self._ca_file), token_file=str(token_file))
+        made = self.members[name] = Follower(name, place, self._limits, self._longest_pause_seconds)
         self._loop.call_soon_threadsafe(self._start, made)
         return made
 
@@ -169,7 +187,7 @@ class Crowd:
     def turn(self) -> None:
         """Wait until all have read what is there to be read."""
         for _ in range(3):
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), self._loop).result()
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), self._loop).result(PATIENCE_SECONDS)
 
     def all_run(self, generation: int, told: Callable[[], object] = lambda: "") -> None:
         """Wait until every sidecar runs this generation."""
@@ -202,5 +220,5 @@ class Crowd:
         for task in self._tasks.values():
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks.values())
+            await asyncio.wait(self._tasks.values(), timeout=PATIENCE_SECONDS)
             await asyncio.sleep(0.1)  # connections that were broken off are closed in turns of the loop to come

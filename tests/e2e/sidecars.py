@@ -69,18 +69,14 @@ class Calls:
             return dict(self.api.get(f"{self.path}/{name}").get("status") or {})
         return {}
 
-    def conditions(self, name: str) -> dict[str, tuple[str, str]]:
-        """Of an object's status each condition's status and reason."""
-        return {one["type"]: (one["status"], one["reason"]) for one in self.status(name).get("conditions", [])}
-
     def becomes(self, name: str, *, without: str = "", counts: Mapping[str, int] | None = None, **wanted: str) -> None:
         """Wait until conditions are so: each given as its type with "Status/Reason"."""
 
         def is_so() -> bool:
-            found = self.conditions(name)
             status = self.status(name)
+            found = {one["type"]: f"{one['status']}/{one['reason']}" for one in status.get("conditions", [])}
             return (
-                all("/".join(found.get(kind, ())) == told for kind, told in wanted.items())
+                all(found.get(kind) == told for kind, told in wanted.items())
                 and without not in found
                 and all(status.get(key) == value for key, value in (counts or {}).items())
             )

@@ -1,6 +1,7 @@
 """An operator with its sidecars in stormy weather: real and hasty, behind a gateway, with somebody who speaks on."""
 
 import contextlib
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,52 @@ from tests.e2e.callers import Callers, calling
 from tests.e2e.crowd import Crowd
 from tests.e2e.hasty_operator import PROGRAM
 from tests.e2e.sidecars import Calls, sidecar_of, waited
-from tests.integration.sidecar import Sidecar
+from tests.e2e.strangers import metric
+from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar
 
-__all__ = ["HASTE_SECONDS", "POOLS", "Rig", "generation_of", "hasty_operator", "rig"]
+__all__ = [
+    "HASTE",
+    "POOLS",
+    "WITH_METRICS",
+    "Rig",
+    "contact_of",
+    "generation_of",
+    "hasty_operator",
+    "operator_source",
+    "rig",
+]
 
 CROWD = 8
 PAUSE_SECONDS = 0.2
-HASTE_SECONDS = 1.0
-"""The longest pause of hasty sidecars between two tries to connect."""
+HASTE = {"connect_seconds": 2.0, "longest_pause_seconds": 1.0}
+"""How sidecars of a crowd look for a hasty operator."""
 POOLS = [{"name": "tts", "kind": "TextToSpeech"}]
+
+
+WITH_METRICS = {"SPEECHPOOL_TELEMETRY_ADDRESS": "127.0.0.1:0"}
+"""The environment of a real sidecar that Prometheus can ask."""
+
+
+def operator_source(sidecar: Sidecar) -> dict[str, Any]:
+    """What a real sidecar says of the operator as a source of its settings."""
+    sources = sidecar.client.get_json("/v1/config")["sources"]
+    return dict(next(one for one in sources if one["source"] == "operator"))
 
 
 def generation_of(sidecar: Sidecar) -> int:
     """Of the operator's settings that a real sidecar runs; 0 without any."""
-    sources = sidecar.client.get_json("/v1/config")["sources"]
-    return next(int(one["generation"] or 0) for one in sources if one["source"] == "operator")
+    return int(operator_source(sidecar)["generation"] or 0)
+
+
+def contact_of(sidecar: Sidecar) -> tuple[bool, float]:
+    """What a real sidecar tells Prometheus: whether the operator is connected, and when it said something last."""
+    url = f"http://{sidecar.listening('telemetryAddress')}/metrics"
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as reply:
+        told = reply.read().decode()
+    connected, heard_at = (
+        metric(told, f"speechpool_operator_{name}")[""] for name in ("connected", "last_contact_seconds")
+    )
+    return connected == 1, heard_at
 
 
 @contextlib.contextmanager
@@ -102,14 +134,13 @@ def rig(api: ApiServer, directory: Path) -> Iterator[Rig]:
         stack.callback(made.stop)
         made.start_operator()
         made.crowd = stack.enter_context(
-            Crowd(
-                directory / "crowd", made.operator.address, made.operator.ca_file, longest_pause_seconds=HASTE_SECONDS
-            )
+            Crowd(directory / "crowd", made.operator.address, made.operator.ca_file, **HASTE)
         )
         for number in range(CROWD):
             calls.pod(f"c{number}")
             made.crowd.join(f"c{number}", api.token(calls.name, f"c{number}"))
-        made.sidecar = stack.enter_context(sidecar_of(calls, "real", made.operator, directory / "real"))
+        real = sidecar_of(calls, "real", made.operator, directory / "real", **WITH_METRICS)
+        made.sidecar = stack.enter_context(real)
         made.callers = stack.enter_context(calling(made.sidecar, pause_seconds=PAUSE_SECONDS))
         made.is_well()
         yield made

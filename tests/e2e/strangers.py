@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from tests.cluster.apiserver import PATIENCE_SECONDS
 from tests.cluster.operators import Operator
 
-__all__ = ["HELLO", "Stranger", "counters", "dialled", "frame", "head", "statuses"]
+__all__ = ["HELLO", "Stranger", "counters", "dialled", "frame", "head", "metric", "statuses"]
 
 HELLO = '{"type":"hello","protocol":1,"version":"1"}'
 
@@ -109,5 +109,10 @@ async def statuses(operator: Operator, token: str | None) -> tuple[int, bytes]:
 
 def counters(operator: Operator, name: str) -> dict[str, float]:
     """A metric's values by its one label; "" for one without."""
-    found = re.findall(rf'^{name}(?:{{[^"]*"([^"]*)"}})? (\S+)$', operator.get("/metrics")[1], re.MULTILINE)
+    return metric(operator.get("/metrics")[1], name)
+
+
+def metric(told: str, name: str) -> dict[str, float]:
+    """The same, of what any program told Prometheus."""
+    found = re.findall(rf'^{name}(?:{{[^"]*"([^"]*)"}})? (\S+)$', told, re.MULTILINE)
     return {label: float(value) for label, value in found}

@@ -6,7 +6,7 @@ import time
 import pytest
 from tests.e2e.crowd import Mint
 from tests.e2e.sidecars import sidecar_of, waited
-from tests.e2e.stormy import generation_of, rig
+from tests.e2e.stormy import WITH_METRICS, contact_of, generation_of, operator_source, rig
 from tests.e2e.strangers import counters
 from tests.integration.sidecar import eventually
 
@@ -118,12 +118,16 @@ def test_a_killed_part_of_the_api_is_waited_for(storm, name):
 def test_a_stream_ends_with_its_token_and_comes_back_with_the_next_one(storm):
     storm.calls.pod("short")
     lasting = storm.api.token(storm.calls.name, "short")
-    short = storm.crowd.join("short", Mint(storm.api, lasting).token(exp=int(time.time()) + 5))
+    ending = Mint(storm.api, lasting).token(exp=int(time.time()) + 3)
+    used = lambda: [token for token in storm.gateway.reviewed if token in (ending, lasting)]  # noqa: E731 -- one expression
+    short = storm.crowd.join("short", ending)
     waited(lambda: short.generation > 0, lambda: short.facts)
-    storm.crowd.token_file("short").write_text(lasting)
+    assert set(used()) == {ending}
+    storm.crowd.give_token("short", lasting)
     storm.operator.wait_for_log("sidecar gone", pod="short", reason="TokenExpired")
-    storm.operator.wait_for_log("sidecar connected", pod="short", count=2)
+    waited(lambda: used()[-1] == lasting and short.stream.connected, lambda: (len(used()), short.facts))
     storm.is_well()
+    assert used()[-1] == lasting
     leaves(storm, "short")
 
 
@@ -131,13 +135,12 @@ def test_a_frozen_operator_is_missed_in_the_sidecars_and_blames_nobody_when_it_w
     storm.operator.signal(signal.SIGSTOP)
     try:
         eventually(lambda: not any(one.stream.connected for one in storm.crowd.members.values()))
-        source = lambda: operator_source(storm.sidecar)  # noqa: E731 -- one expression
-        waited(lambda: not source()["connection"]["connected"], source)
-        assert source()["ok"]
+        last_heard_at = is_missed(storm.sidecar)
         generation = storm.edit()
         storm.callers.check()
     finally:
         storm.operator.signal(signal.SIGCONT)
+    is_heard(storm.sidecar, last_heard_at)
 
     def all_are_there():
         status = storm.calls.status("voice")
@@ -147,9 +150,20 @@ def test_a_frozen_operator_is_missed_in_the_sidecars_and_blames_nobody_when_it_w
     waited(all_are_there, lambda: storm.calls.status("voice"))
 
 
-def operator_source(sidecar):
-    """What a real sidecar says of the operator as a source of its settings."""
-    return next(one for one in sidecar.client.get_json("/v1/config")["sources"] if one["source"] == "operator")
+def is_missed(sidecar):
+    """A real sidecar tells people and Prometheus that its operator is away, and since when; that time."""
+    waited(lambda: not contact_of(sidecar)[0], lambda: (contact_of(sidecar), operator_source(sidecar)))
+    source, (_, last_heard_at) = operator_source(sidecar), contact_of(sidecar)
+    assert not source["connection"]["connected"]
+    assert source["ok"]
+    assert 0 < last_heard_at < time.time()
+    return last_heard_at
+
+
+def is_heard(sidecar, after):
+    """And that it is back, and says something."""
+    waited(lambda: contact_of(sidecar) > (True, after), lambda: (contact_of(sidecar), operator_source(sidecar)))
+    assert operator_source(sidecar)["connection"]["connected"]
 
 
 def test_without_an_operator_a_sidecar_starts_with_what_it_had_and_follows_the_next_one(storm):
@@ -160,11 +174,14 @@ def test_without_an_operator_a_sidecar_starts_with_what_it_had_and_follows_the_n
         waited(lambda: generation_of(sidecar) == generation, lambda: operator_source(sidecar))
         eventually(lambda: f'generation\\":{generation},' in (place / "state" / "operator-settings.json").read_text())
     storm.operator.kill()
-    with sidecar_of(storm.calls, "again", storm.operator, place) as sidecar:
+    last_heard_at = is_missed(storm.sidecar)
+    with sidecar_of(storm.calls, "again", storm.operator, place, **WITH_METRICS) as sidecar:
         assert generation_of(sidecar) == generation
+        assert contact_of(sidecar) == (False, 0)
         assert sidecar.client.get_json("/v1/pools/tts")["warm_pool_target"] == 1 + storm.size % 2
         storm.calls.delete("voice")  # and another one of the name is made, whose generations begin anew
         storm.calls.apply("voice", 1, pools=[{"name": "tts", "kind": "TextToSpeech"}])
         storm.start_operator()
         waited(lambda: generation_of(sidecar) == 1, lambda: operator_source(sidecar))
+        is_heard(storm.sidecar, last_heard_at)
     storm.api.delete(f"{storm.calls.pods}/again", grace_seconds=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.e2e.callers import calling
 from tests.e2e.sidecars import Calls, sidecar_of, waited
-from tests.integration.sidecar import Sidecar
+from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar
 
 CHANGES = 200
 IN_A_ROW = 10
@@ -60,7 +60,7 @@ def watching(sidecar: Sidecar) -> Iterator[Watcher]:
         yield watcher
     finally:
         watcher.stop()
-        thread.join()
+        thread.join(PATIENCE_SECONDS)
 
 
 def apply_all(calls: Calls, sidecar: Sidecar) -> dict[int, dict[str, float]]:

@@ -41,6 +41,12 @@ def lease(api, namespace):
     return api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}")["spec"]
 
 
+async def leads(leader):
+    """Wait until it does."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await leader.until_leading()
+
+
 @contextlib.asynccontextmanager
 async def candidate(api, namespace, identity="this", timing=QUICK):
     async with KubeClient(from_kubeconfig(api.kubeconfig())) as client:
@@ -78,7 +84,7 @@ def namespace(api):
 
 async def test_the_first_leads_and_the_second_follows_when_it_stops(api, namespace):
     async with candidate(api, namespace, "second") as (second, _):
-        await second.until_leading()
+        await leads(second)
         assert lease(api, namespace)["holderIdentity"] == "second"
         async with candidate(api, namespace, "third") as (third, _):
             await asyncio.sleep(2 * QUICK.retry)
@@ -86,13 +92,13 @@ async def test_the_first_leads_and_the_second_follows_when_it_stops(api, namespa
     spec = lease(api, namespace)
     assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("", 0)
     async with candidate(api, namespace, "third") as (third, _):
-        await third.until_leading()
+        await leads(third)
         assert lease(api, namespace)["leaseTransitions"] == 1
 
 
 async def test_two_who_begin_together_never_both_lead(api, namespace):
     async with candidate(api, namespace, "one") as (one, _), candidate(api, namespace, "two") as (two, _):
-        waiting = [asyncio.ensure_future(each.until_leading()) for each in (one, two)]
+        waiting = [asyncio.ensure_future(leads(each)) for each in (one, two)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for _ in range(10):
             assert one.is_leading != two.is_leading
@@ -105,16 +111,14 @@ async def test_the_lease_of_a_killed_one_is_taken(api, namespace):
     async with another_process(api, namespace) as process, candidate(api, namespace) as (leader, _):
         await asyncio.sleep(2 * QUICK.retry)
         process.kill()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await leader.until_leading()
+        await leads(leader)
         assert lease(api, namespace)["holderIdentity"] == "this"
 
 
 async def test_one_that_was_frozen_ends_when_it_wakes_and_another_leads(api, namespace):
     async with another_process(api, namespace) as process, candidate(api, namespace) as (leader, _):
         os.kill(process.pid, signal.SIGSTOP)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await leader.until_leading()
+        await leads(leader)
         os.kill(process.pid, signal.SIGCONT)
         async with asyncio.timeout(PATIENCE_SECONDS):
             _, errors = await process.communicate()
@@ -126,7 +130,7 @@ async def test_one_that_was_frozen_ends_when_it_wakes_and_another_leads(api, nam
 
 async def test_a_lease_that_another_took_ends_the_leader(api, namespace):
     async with candidate(api, namespace) as (leader, running):
-        await leader.until_leading()
+        await leads(leader)
         patch = {"spec": {"holderIdentity": "kubectl", "renewTime": "2026-11-01T00:00:00.000000Z"}}
         api.patch(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}", patch)
         async with asyncio.timeout(PATIENCE_SECONDS):

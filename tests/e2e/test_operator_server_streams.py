@@ -9,7 +9,17 @@ import time
 
 import aiohttp
 import pytest
-from tests.e2e.config_streams import APPLIED, NAME, hear, issue, on_both_loops, say, serving, settings
+from tests.e2e.config_streams import (
+    APPLIED,
+    NAME,
+    PATIENCE_SECONDS,
+    hear,
+    issue,
+    on_both_loops,
+    say,
+    serving,
+    settings,
+)
 
 from speechpool.settings.wire import MAX_SIDECAR_MESSAGE_BYTES, Bye, Heartbeat, Hello, NewSettings, NoSettings, Revision
 
@@ -203,6 +213,7 @@ async def test_a_sidecar_that_does_not_read_delays_nobody_and_is_closed(api, tmp
         serving(api, tmp_path, send_seconds=1.0) as served,
         stuck_sidecar(served, api.token(namespace, "stuck")) as stuck,
         served.sidecar(api.token(namespace, "well")) as well,
+        asyncio.timeout(PATIENCE_SECONDS),
     ):
         generation = 0
         while stuck.uid not in served.fleet.left:

@@ -115,11 +115,15 @@ def freeze_in_mid_push(calls, operator, crowd):
     """Change the object and let the operator run step by step, until it has told some of it; the new generation."""
     operator.signal(signal.SIGSTOP)
     generation = edit(calls, 2)
-    while not crowd.generations[generation]:
+
+    def has_begun():
         operator.signal(signal.SIGCONT)
         time.sleep(STEP_SECONDS)
         operator.signal(signal.SIGSTOP)
         crowd.turn()
+        return crowd.generations[generation]
+
+    waited(has_begun, lambda: crowd.generations)
     assert crowd.generations[generation] < SIDECARS
     return generation
 

@@ -10,7 +10,7 @@ from tests.e2e.callers import calling
 from tests.e2e.crowd import Crowd
 from tests.e2e.service import service
 from tests.e2e.sidecars import Calls, sidecar_of, waited
-from tests.e2e.stormy import HASTE_SECONDS, POOLS, generation_of, hasty_operator
+from tests.e2e.stormy import HASTE, POOLS, generation_of, hasty_operator
 from tests.integration.sidecar import eventually
 
 CROWD = 8
@@ -67,9 +67,7 @@ def pair(stormy_api, tmp_path):
         first = start("first", addresses[0])
         second = start("second", addresses[1], ready=False)
         front = stack.enter_context(service([first, second], addresses))
-        crowd = stack.enter_context(
-            Crowd(tmp_path / "crowd", front.address, first.ca_file, longest_pause_seconds=HASTE_SECONDS)
-        )
+        crowd = stack.enter_context(Crowd(tmp_path / "crowd", front.address, first.ca_file, **HASTE))
         for name in names[1:]:
             crowd.join(name, calls.api.token(calls.name, name))
         real = sidecar_of(calls, "real", first, tmp_path / "real", SPEECHPOOL_OPERATOR=front.address)
