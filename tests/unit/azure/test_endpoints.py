@@ -197,6 +197,7 @@ def test_after_the_back_off_one_client_tries_and_the_others_wait_for_it(clock: C
     one.begin_probe()
 
     assert not one.is_usable
+    assert one.retry_in_seconds == 0.0, "nobody waits longer than this client does"
     one.opened(0.2)
     assert one.is_usable
     assert one.problem is None

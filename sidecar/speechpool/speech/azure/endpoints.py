@@ -112,8 +112,8 @@ class Endpoint:
 
     @property
     def retry_in_seconds(self) -> float:
-        """When a client may try again; 0 where one may now."""
-        return 0.0 if self.is_usable else max(0.0, max(self._left_until, self._probed_until) - self._clock())
+        """When a client may try again; 0 where one may now, or is trying: what comes of that is soon known."""
+        return max(0.0, self._left_until - self._clock())
 
     def sdk_arguments(self, *, version: str = "v1") -> dict[str, str]:
         """Where to connect, as keyword arguments of `SpeechConfig`."""
