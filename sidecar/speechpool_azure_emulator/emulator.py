@@ -188,7 +188,7 @@ class AzureEmulator:
         """For whoever waits for a change: `watch`."""
         return self._state.ledger
 
-    async def wait_for(self, condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    async def wait_for(self, condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
         """Wait until a condition on what it saw holds; looks after each change, on the emulator's loop.
 
         Raises:

@@ -45,7 +45,7 @@ class RunningEmulator:
         """As `AzureEmulator.restart`."""
         self._run(self.emulator.restart())
 
-    def wait_for(self, condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
         """Block until a condition on what it saw holds; it is looked at on the emulator's loop.
 
         Raises:
@@ -53,7 +53,7 @@ class RunningEmulator:
         """
         self._run(self.emulator.wait_for(condition, seconds=seconds), seconds + _STEP_SECONDS)
 
-    async def until(self, condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
         """The same for a coroutine on the caller's own loop, which goes on meanwhile."""
         work = self.emulator.wait_for(condition, seconds=seconds)
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
