@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["children", "is_running", "open_files", "until"]
+__all__ = ["children", "exists", "files_left", "gone", "is_running", "open_files", "threads", "until"]
 
 
 def is_running(pid: int) -> bool:
@@ -14,6 +14,22 @@ def is_running(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def exists(pid: int) -> bool:
+    """Whether the process exists, as a zombie too."""
+    return Path(f"/proc/{pid}").exists()
+
+
+async def gone(pid: int) -> bool:
+    """Whether the process ends and is collected, within the test's own time limit."""
+    await until(lambda: not exists(pid))
+    return True
+
+
+def threads(pid: int) -> int:
+    """How many threads the process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 def children() -> set[int]:
@@ -33,6 +49,12 @@ def open_files() -> dict[str, str]:
         except FileNotFoundError:  # the one that lists them
             continue
     return found
+
+
+async def files_left(before: dict[str, str]) -> set[tuple[str, str]]:
+    """What is open and was not before; sockets that were let go of are closed in the loop's next round."""
+    await asyncio.sleep(0)
+    return {*open_files().items()} - {*before.items()}
 
 
 async def until(condition: Callable[[], object]) -> None:

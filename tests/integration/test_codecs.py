@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from tests.integration.codec_fixtures import patient_codecs
 from tests.unit.audio.sounds import decode, fit, noise, snr_db, tone
 
 from speechpool.audio.codecs import Codecs
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def shared() -> AsyncIterator[Codecs]:
     """For tests that look at the audio alone."""
-    async with Codecs() as codecs:
+    async with patient_codecs() as codecs:
         yield codecs
 
 

@@ -5,11 +5,12 @@ import contextlib
 import functools
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import uvloop
+from tests.integration.codec_fixtures import codecs, patient_codecs, without_pyav
+from tests.integration.processes import exists, files_left, gone, open_files, threads
 from tests.program import PATIENCE_SECONDS
 from tests.unit.audio.sounds import fit, noise, tone, wav
 
@@ -22,14 +23,10 @@ from speechpool.errors import EngineFailed, InvalidInput, QuotaExceeded, WorkerD
 from speechpool.formats import AudioFormat, Codec
 from speechpool.workers.process import WorkerProcess
 
+__all__ = ["codecs", "without_pyav"]
+
 PCM_16K = AudioFormat(Codec.PCM, 16_000)
 NOT_AUDIO = "file is not audio that can be decoded; send wav, mp3, m4a, mp4, mpeg, mpga, ogg, webm or flac"
-
-
-@pytest.fixture
-async def codecs() -> AsyncIterator[Codecs]:
-    async with Codecs(reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
-        yield codecs
 
 
 def encoded(codec: Codec, audio: bytes, rate_hz: int = 16_000) -> bytes:
@@ -53,30 +50,9 @@ def decoders(codecs: Codecs) -> tuple[int, ...]:
     return codecs.snapshot()["decoder_pids"]
 
 
-async def gone(pid: int) -> bool:
-    """Whether the process ends and is collected, within the test's own time limit."""
-    while exists(pid):  # noqa: ASYNC110 - another process tells nobody
-        await asyncio.sleep(0.005)
-    return True
-
-
-def exists(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
 def limits_of(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
     return {line[:26].strip(): line[26:].split()[0] for line in lines}
-
-
-def threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
-
-
-async def open_files() -> int:
-    """Sockets that were let go of are closed in the loop's next round."""
-    await asyncio.sleep(0)
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - pathlib has nothing that counts
 
 
 # --- what is heard -------------------------------------------------------------------------------------------------
@@ -118,7 +94,7 @@ async def test_many_uploads_at_once_do_not_mix(monkeypatch):
     async def one(codecs: Codecs, seed: int) -> bool:
         return await decode(codecs, encoded(Codec.FLAC, noise(20_000, seed))) == noise(20_000, seed)
 
-    async with Codecs(decoders=3, reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
+    async with patient_codecs(decoders=3) as codecs:
         assert all(await asyncio.gather(*(one(codecs, seed) for seed in range(8))))
         assert codecs.snapshot()["decoders"] == 0
 
@@ -160,12 +136,6 @@ async def test_audio_just_as_long_as_allowed_is_heard(codecs):
 async def test_only_pcm_can_be_decoded_to(codecs):
     with pytest.raises(ValueError, match="mulaw"):
         codecs.decode(b"", target=AudioFormat(Codec.MULAW, 8_000), max_seconds=1)
-
-
-@pytest.fixture
-def without_pyav(tmp_path, monkeypatch):
-    (tmp_path / "av.py").write_text("raise ModuleNotFoundError('No module named av', name='av')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
 async def test_without_the_extra_only_wav_is_decoded(codecs, without_pyav):
@@ -218,7 +188,7 @@ async def test_a_long_upload_waits_in_its_process_for_a_slow_consumer(codecs):
 
 
 async def test_a_place_is_waited_for_and_free_when_an_upload_is_left():
-    async with Codecs(decoders=1) as codecs:
+    async with patient_codecs(decoders=1) as codecs:
         chunks = codecs.decode(silent_flac(300), target=PCM_16K, max_seconds=600)
         await anext(chunks)
         (pid,) = decoders(codecs)
@@ -232,7 +202,7 @@ async def test_a_place_is_waited_for_and_free_when_an_upload_is_left():
 
 async def test_waiting_for_a_place_has_an_end(monkeypatch):
     monkeypatch.setattr(decoding, "_WAIT_SECONDS", 0.02)
-    async with Codecs(decoders=1) as codecs:
+    async with patient_codecs(decoders=1) as codecs:
         chunks = codecs.decode(silent_flac(300), target=PCM_16K, max_seconds=600)
         await anext(chunks)
         with pytest.raises(
@@ -246,7 +216,7 @@ async def test_waiting_for_a_place_has_an_end(monkeypatch):
 
 
 async def test_an_upload_that_is_left_before_its_start_takes_no_place():
-    async with Codecs(decoders=1) as codecs:
+    async with patient_codecs(decoders=1) as codecs:
         for _ in range(3):
             await codecs.decode(silent_flac(1), target=PCM_16K, max_seconds=60).aclose()
         assert await decode(codecs, encoded(Codec.FLAC, noise(1_000))) == noise(1_000)
@@ -279,7 +249,7 @@ async def test_a_decoder_ended_from_outside_is_not_the_uploads_fault(codecs, num
 
 
 async def test_a_decoder_that_gives_nothing_is_ended():
-    async with Codecs(reply_timeout_seconds=0.3) as codecs:
+    async with patient_codecs(reply_timeout_seconds=0.3) as codecs:
         with pytest.raises(InvalidInput, match=r"no audio came for 0\.3 s") as caught:
             await killed(codecs, signal.SIGSTOP)
         assert caught.value.code == "invalid_audio"
@@ -301,7 +271,7 @@ async def test_a_decoder_is_held_by_the_kernel(codecs):
 async def test_a_cancelled_consumer_leaves_no_process_and_no_file(codecs, steps):
     """At the first suspension points of the start, and while it waits for audio."""
     await decode(codecs, encoded(Codec.FLAC, noise(1_000)))
-    before = await open_files()
+    before = open_files()
     task = asyncio.create_task(decode(codecs, silent_flac(300), 600))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -309,12 +279,12 @@ async def test_a_cancelled_consumer_leaves_no_process_and_no_file(codecs, steps)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert decoders(codecs) == ()
-    assert await open_files() == before
+    assert await files_left(before) == set()
 
 
 async def test_closing_ends_every_upload():
-    before = await open_files()
-    codecs = Codecs(decoders=2)
+    before = open_files()
+    codecs = patient_codecs(decoders=2)
     chunks = codecs.decode(silent_flac(300), target=PCM_16K, max_seconds=600)
     await anext(chunks)
     starting = asyncio.create_task(decode(codecs, silent_flac(1)))
@@ -329,7 +299,7 @@ async def test_closing_ends_every_upload():
         with pytest.raises(EngineFailed, match="closed"):
             await task
     assert not exists(pid)
-    assert await open_files() == before
+    assert await files_left(before) == set()
 
 
 @pytest.mark.parametrize(
@@ -341,7 +311,7 @@ async def test_closing_ends_every_upload():
 )
 def test_uvloop_makes_no_difference(scenario):
     async def main() -> None:
-        async with Codecs() as codecs:
+        async with patient_codecs() as codecs:
             await scenario(codecs)
 
     uvloop.run(main())

@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import uvloop
-from tests.program import PATIENCE_SECONDS
+from tests.integration.codec_fixtures import codecs, patient_codecs, without_pyav
+from tests.integration.processes import exists, files_left, gone, open_files, threads
 from tests.unit.audio.sounds import decode, noise, tone
 
 from speechpool.audio.codecs import Codecs
@@ -20,15 +19,11 @@ from speechpool.audio.transcoder import Transcoder
 from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
 from speechpool.formats import AudioFormat, Codec
 
+__all__ = ["codecs", "without_pyav"]
+
 PCM_24K = AudioFormat(Codec.PCM, 24_000)
 PCM_16K = AudioFormat(Codec.PCM, 16_000)
 MULAW = AudioFormat(Codec.MULAW, 8_000)
-
-
-@pytest.fixture
-async def codecs() -> AsyncIterator[Codecs]:
-    async with Codecs(reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
-        yield codecs
 
 
 async def run(transcoder: Transcoder, audio: bytes, step: int = 960) -> bytes:
@@ -39,27 +34,6 @@ async def run(transcoder: Transcoder, audio: bytes, step: int = 960) -> bytes:
 
 def workers(codecs: Codecs) -> tuple[int, ...]:
     return codecs.snapshot()["worker_pids"]
-
-
-async def gone(pid: int) -> bool:
-    """Whether the process ends and is collected, within the test's own time limit."""
-    while exists(pid):  # noqa: ASYNC110 - another process tells nobody
-        await asyncio.sleep(0.005)
-    return True
-
-
-def exists(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
-def threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
-
-
-async def open_files() -> int:
-    """Sockets that were let go of are closed in the loop's next round."""
-    await asyncio.sleep(0)
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - pathlib has nothing that counts
 
 
 # --- many streams --------------------------------------------------------------------------------------------------
@@ -135,7 +109,7 @@ async def test_a_worker_killed_between_two_pieces_is_noticed_by_the_next(codecs)
 
 
 async def test_a_worker_that_does_not_answer_is_killed_and_replaced():
-    async with Codecs(reply_timeout_seconds=0.3) as codecs, codecs.converter(PCM_24K, PCM_16K) as transcoder:
+    async with patient_codecs(reply_timeout_seconds=0.3) as codecs, codecs.converter(PCM_24K, PCM_16K) as transcoder:
         (pid,) = workers(codecs)
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(WorkerDied, match=r"did not answer within 0\.3 s"):
@@ -212,7 +186,7 @@ async def test_a_worker_that_cannot_start_is_an_error_and_is_tried_again(codecs,
 
 
 async def test_an_idle_worker_is_ended():
-    async with Codecs(idle_seconds=0.01) as codecs:
+    async with patient_codecs(idle_seconds=0.01) as codecs:
         transcoder = codecs.converter(PCM_24K, MULAW)
         await transcoder.open()
         (pid,) = workers(codecs)
@@ -223,7 +197,7 @@ async def test_an_idle_worker_is_ended():
 
 
 async def test_a_worker_in_use_is_not_idle():
-    async with Codecs(idle_seconds=0.01) as codecs, codecs.converter(PCM_24K, MULAW) as long:
+    async with patient_codecs(idle_seconds=0.01) as codecs, codecs.converter(PCM_24K, MULAW) as long:
         codecs.converter(PCM_24K, MULAW).close()
         (pid,) = workers(codecs)
         await run(codecs.converter(PCM_24K, MULAW), tone(24_000))
@@ -233,10 +207,10 @@ async def test_a_worker_in_use_is_not_idle():
 
 
 async def test_closing_ends_everything_and_leaves_nothing():
-    async with Codecs() as codecs:
+    async with patient_codecs() as codecs:
         await run(codecs.converter(PCM_24K, MULAW), tone(24_000))  # imports of the first use open files for good
-    before = await open_files()
-    codecs = Codecs(workers=3)
+    before = open_files()
+    codecs = patient_codecs(workers=3)
     streams = [codecs.converter(PCM_24K, MULAW) for _ in range(20)]
     await asyncio.gather(*(stream.open() for stream in streams))
     pids = workers(codecs)
@@ -250,20 +224,20 @@ async def test_closing_ends_everything_and_leaves_nothing():
     assert EngineFailed in {type(result) for result in results}
     assert len(pids) == 3
     assert all([await gone(pid) for pid in pids])
-    assert await open_files() == before
+    assert await files_left(before) == set()
     with pytest.raises(EngineFailed, match="closed"):
         codecs.converter(PCM_24K, MULAW)
 
 
 async def test_closing_while_a_worker_starts_leaves_nothing():
-    before = await open_files()
-    codecs = Codecs()
+    before = open_files()
+    codecs = patient_codecs()
     opening = asyncio.create_task(codecs.converter(PCM_24K, MULAW).open())
     await asyncio.sleep(0)
     await codecs.close()
     with pytest.raises(EngineFailed, match="closed"):
         await opening
-    assert await open_files() == before
+    assert await files_left(before) == set()
 
 
 @pytest.mark.parametrize(
@@ -278,19 +252,13 @@ async def test_closing_while_a_worker_starts_leaves_nothing():
 )
 def test_uvloop_makes_no_difference(scenario):
     async def main() -> None:
-        async with Codecs(reply_timeout_seconds=PATIENCE_SECONDS) as codecs:
+        async with patient_codecs() as codecs:
             await scenario(codecs)
 
     uvloop.run(main())
 
 
 # --- what is installed ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def without_pyav(tmp_path, monkeypatch):
-    (tmp_path / "av.py").write_text("raise ModuleNotFoundError('No module named av', name='av')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["mp3", "opus", "flac", "aac"])
