@@ -22,6 +22,10 @@ from speechpool.speech.engine import Final, LanguageMode, RecognitionEvent, Reco
 
 PCM16 = AudioFormat(Codec.PCM, 16_000)
 LIMIT_SECONDS = 30  # far above what anything here takes
+_PATIENT = dict.fromkeys(
+    ("connect_timeout_seconds", "recognition_answer_seconds", "recognition_end_seconds", "commit_seconds"),
+    LIMIT_SECONDS,
+)
 
 
 def sound(seconds: float, form: AudioFormat = PCM16) -> bytes:
@@ -49,7 +53,7 @@ class Line:
     def __init__(self, url: str, threads: SdkThreads, credentials: CredentialSource, options: dict[str, Any]) -> None:
         self.threads = threads
         self.credentials = credentials
-        self.options = AzureOptions(**{"endpoints": (), "connect_timeout_seconds": LIMIT_SECONDS, **options})
+        self.options = AzureOptions(**{"endpoints": (), **_PATIENT, **options})
         self.endpoint = Endpoint(
             place_of(url),
             Work.RECOGNITION,

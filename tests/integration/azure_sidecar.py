@@ -11,16 +11,35 @@ from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, eventually, run
 from tests.integration.talk import Talk
 from websockets.asyncio.client import unix_connect
 
-__all__ = ["KEY", "TEXT", "Talk", "ask", "azure_sidecar", "footprint", "http", "in_order", "speech_pool", "talking"]
+__all__ = [
+    "KEY",
+    "TEXT",
+    "Talk",
+    "ask",
+    "azure_sidecar",
+    "footprint",
+    "http",
+    "in_order",
+    "settings_file",
+    "speech_pool",
+    "talking",
+]
 
 KEY = "0123456789abcdef0123456789abcdef"
 TEXT = "Hello there, my good friend."
+_PATIENT = {"azure": {"connectTimeoutSeconds": PATIENCE_SECONDS, "sdkFirstChunkTimeoutSeconds": PATIENCE_SECONDS}}
+"""Why a connection does not open is known before a deadline is over, however late the machine is."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default loads certificates, which takes longer than a request
 
 
 def speech_pool(name: str = "tts", **settings: Any) -> dict[str, Any]:
     """One pool of the settings file."""
     return {"name": name, "kind": "TextToSpeech", **settings}
+
+
+def settings_file(*pools: Mapping[str, Any], **config: Any) -> dict[str, Any]:
+    """A settings file with these pools, where there are any, and whatever else there is to set."""
+    return {"engines": _PATIENT, **config, **({"pools": list(pools)} if pools else {})}
 
 
 @contextlib.contextmanager
@@ -32,10 +51,9 @@ def azure_sidecar(
     ready: bool = True,
     **config: Any,
 ) -> Iterator[Sidecar]:
-    """A sidecar whose Azure is at `url`; `config` is more of its settings file."""
+    """A sidecar whose Azure is at `url` and may be slow; `config` is more of its settings file."""
     variables = {"SPEECHPOOL_ENGINE": "azure", "AZURE_SPEECH_ENDPOINT": url, **(env or {"AZURE_SPEECH_KEY": KEY})}
-    settings = {**config, **({"pools": list(pools)} if pools else {})}
-    with running_sidecar(directory, env=variables, config=settings, ready=ready) as sidecar:
+    with running_sidecar(directory, env=variables, config=settings_file(*pools, **config), ready=ready) as sidecar:
         yield sidecar
 
 

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 from tests.integration.azure_listening import LIMIT_SECONDS, PCM16, quiet, sound
+from tests.integration.azure_patience import asks_soon, patient
 
 from speechpool.errors import AuthenticationFailed, EngineFailed, EngineTimeout, InvalidInput, SettingsError
 from speechpool.formats import AudioFormat, Codec
 from speechpool.pools import AllocationTier, WarmableResourcePool
 from speechpool.speech import SpeechSynthesizer, StreamingSpeechRecognizerFromBytes
 from speechpool_azure_emulator import Fault, marks_in, running_emulator
+
+__all__ = ["asks_soon", "patient"]
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -224,6 +227,7 @@ def test_what_cannot_be_spoken_is_refused_and_the_connection_stays(emulator, arg
     assert emulator.counts.upgrades == 1
 
 
+@pytest.mark.usefixtures("asks_soon")
 def test_a_wrong_key_is_told_and_not_shown(emulator) -> None:
     wrong = "f" * 32
     synth = SpeechSynthesizer(speech_key=wrong)

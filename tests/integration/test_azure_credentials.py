@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.azure_patience import patient
 
 from speechpool.errors import AuthenticationFailed
 from speechpool.formats import AudioFormat, Codec
@@ -17,6 +18,8 @@ from speechpool.speech.azure.engine import AzureEngine
 from speechpool.speech.azure.options import AzureOptions
 from speechpool.speech.engine import AudioChunk, RecognitionProfile, SynthesisProfile, Utterance
 from speechpool_azure_emulator import Fault, running_emulator
+
+__all__ = ["patient"]
 
 SPEAKS = SynthesisProfile(format=AudioFormat(Codec.PCM, 24_000))
 LISTENS = RecognitionProfile(format=AudioFormat(Codec.PCM, 16_000), languages=("en-US",))
@@ -54,7 +57,7 @@ class Entra:
 
 @asynccontextmanager
 async def opened(options: dict[str, Any], make: Callable[[], Any] | None = None) -> AsyncIterator[AzureEngine]:
-    parsed = AzureOptions.parse({"connectTimeoutSeconds": 1.0, **options}, {})
+    parsed = AzureOptions.parse({"connectTimeoutSeconds": LIMIT_SECONDS, **options}, {})
     engine = AzureEngine(parsed, **({"make_token": make} if make else {}))
     try:
         await engine.open()

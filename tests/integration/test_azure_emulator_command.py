@@ -30,10 +30,14 @@ class Command:
     def url(self) -> str:
         return self.greeting.split()[2].rstrip(";")
 
+    def connected(self) -> socket.socket:
+        """A connection to it, on which nothing is said."""
+        return socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=PATIENCE_SECONDS)
+
     def is_there(self) -> bool:
         """Whether it takes connections."""
         try:
-            with socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=PATIENCE_SECONDS):
+            with self.connected():
                 return True
         except OSError:
             return False
@@ -155,10 +159,11 @@ class TestControl:
         assert "a-secret" not in str(command.ask("GET", "/emulator/connections"))
 
     def test_the_network_can_be_lost_for_a_while(self, command: Command) -> None:
-        assert command.ask("POST", "/emulator/outage", {"seconds": 2.0}) == (202, {"seconds": 2.0})
-        while command.is_there():  # the answer comes before the outage
-            time.sleep(0.01)
-        while not command.is_there():  # the test's own timeout bounds both
+        with command.connected() as before:
+            assert command.ask("POST", "/emulator/outage", {"seconds": 0.2}) == (202, {"seconds": 0.2})
+            with pytest.raises(ConnectionResetError):
+                before.recv(1)
+        while not command.is_there():  # the test's own timeout bounds it
             time.sleep(0.01)
 
         assert command.say() is None

@@ -5,7 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.azure_emulator_clients import silence, sound, talker, understand
+from tests.integration.azure_emulator_clients import PATIENCE_SECONDS, silence, sound, talker, understand
 
 from speechpool_azure_emulator import AzureEmulator, EmulatorFailed, Fault, RunningEmulator, running_emulator
 
@@ -111,7 +111,7 @@ class TestCredentials:
     def test_the_list_of_voices_needs_a_key_too(self, emulator: RunningEmulator) -> None:
         emulator.credentials.accept(keys={"mine": "right"})
         with pytest.raises(urllib.error.HTTPError) as raised:
-            urllib.request.urlopen(f"{emulator.http_url}/cognitiveservices/voices/list", timeout=10)
+            urllib.request.urlopen(f"{emulator.http_url}/cognitiveservices/voices/list", timeout=PATIENCE_SECONDS)
         raised.value.close()
 
         assert raised.value.code == 401
@@ -121,7 +121,7 @@ class TestCredentials:
         request = urllib.request.Request(
             f"{emulator.http_url}/sts/v1.0/issueToken", b"", {"Ocp-Apim-Subscription-Key": "right"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             token = answer.read().decode()
         with talker(emulator, key=None) as client:
             client.synthesizer.authorization_token = token

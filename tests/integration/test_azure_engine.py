@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.integration.azure_patience import asks_soon, patient
 
 from speechpool.errors import (
     AuthenticationFailed,
@@ -20,24 +21,17 @@ from speechpool.errors import (
 )
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec
 from speechpool.speech.azure import create_engine
-from speechpool.speech.azure import engine as engine_module
-from speechpool.speech.azure import synthesizer as synthesizer_module
 from speechpool.speech.azure.engine import AzureEngine
 from speechpool.speech.engine import AudioChunk, RecognitionProfile, SynthesisProfile, Utterance
 from speechpool_azure_emulator import Fault, running_emulator
+
+__all__ = ["asks_soon", "patient"]
 
 PCM24 = AudioFormat(Codec.PCM, 24_000)
 SPEAKS = SynthesisProfile(format=PCM24)
 LISTENS = RecognitionProfile(format=AudioFormat(Codec.PCM, 16_000), languages=("en-US",))
 KEY, OTHER = "a" * 32, "b" * 32
 LIMIT_SECONDS = 30.0
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for a connection asks soon why it is not open; opening has all the time it needs."""
-    monkeypatch.setattr(synthesizer_module, "_ASK_SECONDS", 0.3)
-    monkeypatch.setattr(engine_module, "OPEN_SECONDS", LIMIT_SECONDS)
 
 
 def options(url: str, **more: Any) -> dict[str, Any]:
@@ -113,6 +107,7 @@ async def test_it_opens_makes_clients_of_both_kinds_and_leaves_nothing_behind() 
     assert value(engine, "disposals") == value(engine, "stuck_disposals") == value(engine, "sdk_calls") == 0
 
 
+@pytest.mark.usefixtures("asks_soon")
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_it_works_on_either_loop(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def main() -> None:
@@ -189,6 +184,7 @@ async def test_before_it_is_open_no_client_is_made() -> None:
 # --- what is wrong is told -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_a_wrong_key_is_told_when_it_opens_and_names_the_setting() -> None:
     with running_emulator(keys={"one": OTHER}) as emulator:
         async with opened(options(emulator.url)) as engine:
@@ -199,6 +195,7 @@ async def test_a_wrong_key_is_told_when_it_opens_and_names_the_setting() -> None
             assert isinstance(await refusal(engine), AuthenticationFailed)
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_it_recovers_by_itself_when_the_key_is_accepted() -> None:
     with running_emulator(keys={"one": OTHER}) as emulator:
         async with opened(options(emulator.url)) as engine:
@@ -226,6 +223,7 @@ async def test_a_container_needs_no_key() -> None:
             await client.close()
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_opening_does_not_wait_for_a_service_that_is_away() -> None:
     with running_emulator(keys={"one": KEY}) as emulator:
         emulator.lose_network()
@@ -254,6 +252,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.usefixtures("asks_soon")
 @pytest.mark.parametrize(("status", "error", "says"), REFUSALS)
 async def test_a_refused_connection_is_silent_and_its_reason_is_found(
     status: int, error: type[SpeechError], says: str
@@ -278,6 +277,7 @@ async def test_an_upgrade_that_is_never_answered_ends_at_the_deadline() -> None:
             assert "0.5" in str(refused)
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_many_clients_that_wait_in_vain_ask_for_the_reason_once() -> None:
     with running_emulator(keys={"one": KEY}) as emulator:
         async with opened(options(emulator.url, connectTimeoutSeconds=1.0)) as engine:
@@ -290,6 +290,7 @@ async def test_many_clients_that_wait_in_vain_ask_for_the_reason_once() -> None:
             assert emulator.counts.voice_lists - asked == 1
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_while_an_endpoint_is_left_alone_it_is_not_asked_at_all() -> None:
     with running_emulator(keys={"one": KEY}) as emulator:
         async with opened(options(emulator.url)) as engine:
@@ -340,12 +341,14 @@ def hello(request: http.server.BaseHTTPRequestHandler) -> None:
     request.wfile.write(b"hello")
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_a_server_that_speaks_no_websocket_is_told_apart() -> None:
     with answering(hello) as url:
         async with opened(options(url)) as engine:
             assert "speaks no WebSocket" in str(await refusal(engine))
 
 
+@pytest.mark.usefixtures("asks_soon")
 @pytest.mark.parametrize(
     ("url", "says"),
     [("ws://127.0.0.1:9", "the connection is refused"), ("wss://nowhere.invalid", "its name cannot be resolved")],
@@ -377,6 +380,7 @@ async def test_clients_are_spread_by_weight() -> None:
         await asyncio.gather(*(client.close() for client in clients))
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_when_a_region_is_throttled_its_idle_clients_go_and_the_next_come_from_another() -> None:
     async with two_regions(1, 0) as (first, second, engine):
         idle = await engine.create_synthesizer(SPEAKS)
@@ -390,18 +394,19 @@ async def test_when_a_region_is_throttled_its_idle_clients_go_and_the_next_come_
         assert lost == [True]
         assert not idle.is_ready
         assert client.is_ready
-        assert second.counts.upgrades_ok == 1
+        assert client.endpoint in second.url
         assert engine.problem is None
         assert await said(client, engine)
         await client.close()
         await idle.close()
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_when_a_region_is_back_it_gets_its_share_again() -> None:
     async with two_regions(1, 0) as (first, second, engine):
         first.faults.set(Fault(at="upgrade", action="refuse", status=429, retry_after_seconds=1))
         away = await engine.create_synthesizer(SPEAKS)
-        assert second.counts.upgrades_ok == 1
+        assert away.endpoint in second.url
         first.faults.clear()
 
         async with asyncio.timeout(LIMIT_SECONDS):
@@ -411,6 +416,7 @@ async def test_when_a_region_is_back_it_gets_its_share_again() -> None:
         await away.close()
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_when_all_regions_are_down_the_problem_names_each() -> None:
     async with two_regions() as (first, second, engine):
         for emulator in (first, second):
@@ -436,7 +442,7 @@ async def test_an_endpoint_for_one_service_is_not_asked_for_the_other() -> None:
 
 async def test_closing_is_bounded_while_connections_hang() -> None:
     with running_emulator(keys={"one": KEY}) as emulator:
-        engine = create_engine(options(emulator.url, connectTimeoutSeconds=20))
+        engine = create_engine(options(emulator.url, connectTimeoutSeconds=60))
         await engine.open()
         emulator.faults.set(Fault(at="upgrade", action="ignore"))
         waiting = asyncio.create_task(engine.create_synthesizer(SPEAKS))
@@ -444,7 +450,7 @@ async def test_closing_is_bounded_while_connections_hang() -> None:
 
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):  # of the sixty that the connection might take
             await engine.close()
 
 

@@ -4,15 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.integration.azure_listening import quiet, sound
+from tests.integration.azure_patience import patient
+from tests.integration.services import listening, running_service, speaking
 
 from speechpool.formats import AudioFormat, Codec
 from speechpool.service.events import RecognitionSummary
 from speechpool.service.requests import RecognizeRequest, SpeakOptions
 from speechpool.service.service import SpeechService
-from speechpool.settings import PoolKind, PoolSettings, Settings, default_pool
+from speechpool.settings import PoolSettings
 from speechpool.speech.engine import Final
-from speechpool.speech.loading import load_engine
 from speechpool_azure_emulator import running_emulator
+
+__all__ = ["patient"]
 
 MULAW = AudioFormat(Codec.MULAW, 8_000)
 TEXT = "Hello there, my good friend. How are you today?"
@@ -20,17 +23,12 @@ TEXT = "Hello there, my good friend. How are you today?"
 
 @asynccontextmanager
 async def serving(url: str, *pools: PoolSettings) -> AsyncIterator[SpeechService]:
-    engine = load_engine("azure", {"endpoint": url, "key": "k" * 32})
-    async with SpeechService(engine, Settings(engine="azure", pools=pools)) as service:
-        await service.wait_ready()
+    async with running_service("azure", {"endpoint": url, "key": "k" * 32}, *pools) as service:
         yield service
 
 
 async def test_text_in_pieces_is_said_by_a_client_whose_connection_was_open():
-    pools = (
-        default_pool(PoolKind.TEXT_TO_SPEECH, "tts", {"warm_pool_size": 1}),
-        default_pool(PoolKind.TEXT_TO_SPEECH, "stream", {"warm_pool_size": 1, "text_streaming": True}),
-    )
+    pools = (speaking(1), speaking(1, "stream", text_streaming=True))
     with running_emulator() as emulator:
         options = SpeakOptions(response_format="pcm")
         async with serving(emulator.url, *pools) as service, service.speak_text(options) as stream:
@@ -46,10 +44,7 @@ async def test_text_in_pieces_is_said_by_a_client_whose_connection_was_open():
 
 
 async def test_telephone_audio_is_recognised_without_a_conversion():
-    pools = (
-        default_pool(PoolKind.SPEECH_TO_TEXT, "stt", {"warm_pool_size": 1}),
-        default_pool(PoolKind.SPEECH_TO_TEXT, "phone", {"warm_pool_size": 1, "input_format": "Raw8Khz8BitMonoMULaw"}),
-    )
+    pools = (listening(1), listening(1, "phone", input_format="Raw8Khz8BitMonoMULaw"))
     request = RecognizeRequest(format=MULAW, segmentation_silence_ms=300, start_sensitivity="high")
     with running_emulator() as emulator:
         async with serving(emulator.url, *pools) as service, service.recognize(request) as stream:

@@ -5,7 +5,7 @@ import base64
 import contextlib
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,20 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.integration.azure_patience import asks_soon, patient
 
 from speechpool.errors import EngineUnavailable
 from speechpool.formats import AudioFormat, Codec
-from speechpool.speech.azure import engine as engine_module
-from speechpool.speech.azure import synthesizer as synthesizer_module
 from speechpool.speech.azure.engine import AzureEngine
 from speechpool.speech.azure.options import AzureOptions
 from speechpool.speech.engine import SynthesisProfile
 from speechpool_azure_emulator import running_emulator
 
+__all__ = ["asks_soon", "patient"]
+
 SPEAKS = SynthesisProfile(format=AudioFormat(Codec.PCM, 24_000))
 KEY = "a" * 32
 LIMIT_SECONDS = 30.0
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for a connection asks soon why it is not open; opening has all the time it needs."""
-    monkeypatch.setattr(synthesizer_module, "_ASK_SECONDS", 0.5)
-    monkeypatch.setattr(engine_module, "OPEN_SECONDS", LIMIT_SECONDS)
 
 
 class Proxy:
@@ -46,38 +40,75 @@ class Proxy:
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            if self._wanted and self._wanted not in head:
-                self.refused += 1
-                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                await writer.drain()
-                return
-            target = head.split()[1]
-            self.targets.append(target)
-            host, _, port = target.rpartition(":")
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await asyncio.gather(self.pump(reader, far_writer), self.pump(far_reader, writer))
-        except (OSError, asyncio.IncompleteReadError):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if self._wanted and self._wanted not in head:
+            self.refused += 1
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
             return
-        finally:
-            writer.close()
+        target = head.split()[1]
+        self.targets.append(target)
+        host, _, port = target.rpartition(":")
+        async with connected(host, int(port)) as (far_reader, far_writer):
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
 
-    async def pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        sink.close()
+
+async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+@asynccontextmanager
+async def connected(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection that is closed afterwards, to the last."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        yield reader, writer
+    finally:
+        await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], **options: Any
+) -> AsyncIterator[int]:
+    """A server at the port that it yields; at the end no connection of it is left."""
+    running: set[asyncio.Task[Any]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        running.add(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await serve(reader, writer)
+        finally:
+            await closed(writer)
+            running.discard(task)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    ending = list(running)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 @asynccontextmanager
 async def proxy(user: str | None = None) -> AsyncIterator[Proxy]:
     one = Proxy(user)
-    server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
-    one.port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with listening(one.serve) as one.port:
         yield one
 
 
@@ -123,6 +154,7 @@ async def test_a_proxy_gets_its_user_and_password() -> None:
             assert not way.refused
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_a_proxy_that_refuses_is_the_reason_that_is_told() -> None:
     with running_emulator(keys={"one": KEY}) as emulator:
         async with (
@@ -161,13 +193,11 @@ async def with_tls(folder: Path, far_port: int) -> AsyncIterator[tuple[str, str]
     context.load_cert_chain(folder / "server.pem")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", far_port)
-        way = Proxy()
-        await asyncio.gather(way.pump(reader, far_writer), way.pump(far_reader, writer))
+        async with connected("127.0.0.1", far_port) as (far_reader, far_writer):
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield f"https://localhost:{server.sockets[0].getsockname()[1]}", certificate
+    async with listening(serve, ssl=context, ssl_shutdown_timeout=1.0) as port:
+        yield f"https://localhost:{port}", certificate
 
 
 def self_signed() -> tuple[str, str]:
@@ -207,6 +237,7 @@ async def test_a_private_certificate_is_trusted_where_the_settings_say_so(tmp_pa
                 await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_a_certificate_that_nobody_trusts_is_the_reason_that_is_told(tmp_path: Path) -> None:
     with running_emulator(keys={"one": KEY}) as emulator:
         async with with_tls(tmp_path, emulator.port) as (url, _), opened({"endpoint": url}) as engine:
@@ -214,6 +245,7 @@ async def test_a_certificate_that_nobody_trusts_is_the_reason_that_is_told(tmp_p
                 await engine.create_synthesizer(SPEAKS)
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_tls_to_a_port_without_it_is_told_apart() -> None:
     with running_emulator(keys={"one": KEY}) as emulator:
         async with opened({"endpoint": emulator.url.replace("ws://", "wss://")}) as engine:

@@ -6,12 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+from tests.integration.azure_patience import asks_soon, patient
+from tests.integration.services import listening, running_service, speaking
+
 from speechpool.service.events import AudioBytes, SpeechSummary
 from speechpool.service.requests import SpeakRequest
 from speechpool.service.service import SpeechService
-from speechpool.settings import PoolKind, Settings, default_pool
-from speechpool.speech.loading import load_engine
 from speechpool_azure_emulator import Fault, running_emulator
+
+__all__ = ["asks_soon", "patient"]
 
 FIRST, SECOND = "a" * 32, "b" * 32
 LIMIT_SECONDS = 60.0
@@ -19,14 +23,7 @@ LIMIT_SECONDS = 60.0
 
 @asynccontextmanager
 async def serving(options: dict[str, Any], *, wait: bool = True) -> AsyncIterator[SpeechService]:
-    pools = (
-        default_pool(PoolKind.TEXT_TO_SPEECH, "tts", {"warm_pool_size": 3}),
-        default_pool(PoolKind.SPEECH_TO_TEXT, "stt", {"warm_pool_size": 1}),
-    )
-    engine = load_engine("azure", {"connectTimeoutSeconds": 1.0, **options})
-    async with SpeechService(engine, Settings(engine="azure", pools=pools)) as service:
-        if wait:
-            await service.wait_ready()
+    async with running_service("azure", options, speaking(3), listening(1), ready=wait) as service:
         yield service
 
 
@@ -86,6 +83,7 @@ def _open_with(emulator: Any, credential: str) -> int:
     return sum(each.credential == credential and each.closed_at is None for each in emulator.connections)
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_a_wrong_key_is_not_ready_with_the_reason_and_a_right_one_serves_at_once(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(SECOND)
@@ -102,6 +100,7 @@ async def test_a_wrong_key_is_not_ready_with_the_reason_and_a_right_one_serves_a
             await until(lambda: service.readiness().ready)
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_when_a_region_ends_the_next_one_serves() -> None:
     with running_emulator(keys={"one": FIRST}) as west, running_emulator(keys={"one": FIRST}) as north:
         endpoints = [{"endpoint": west.url}, {"endpoint": north.url, "weight": 0}]
@@ -116,6 +115,7 @@ async def test_when_a_region_ends_the_next_one_serves() -> None:
             assert north.counts.utterances_complete == 1
 
 
+@pytest.mark.usefixtures("asks_soon")
 async def test_throttling_is_no_storm() -> None:
     with running_emulator(keys={"one": FIRST}) as emulator:
         async with serving({"key": FIRST, "endpoint": emulator.url}) as service:

@@ -1,6 +1,7 @@
 """What a caller of the sidecar is told of each thing that can go wrong with Azure, and that nothing is left of it."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from tests.integration.azure_sidecar import (
     footprint,
     http,
     in_order,
+    settings_file,
     speech_pool,
     talking,
 )
@@ -30,8 +32,8 @@ from speechpool_azure_emulator import Fault, RunningEmulator, marks_in, running_
 LONG = TEXT * 10
 WARM = 2
 RETRY_TEXT = "Throttled due to too many requests. Retry after 200 ms."
-QUICK = {"firstChunkTimeoutSeconds": 1, "chunkGapTimeoutSeconds": 1}
-PROBES: dict[str, Any] = {"azure": {"connectTimeoutSeconds": 1.0}}
+QUICK = {"firstChunkTimeoutSeconds": 1, "chunkGapTimeoutSeconds": 2}
+POOL = speech_pool(warmSize=WARM)
 
 
 @dataclass
@@ -46,14 +48,26 @@ class Place:
         """Whether nothing is left over."""
         return all(now <= self.before[what] for what, now in footprint(self.sidecar).items())
 
+    @contextlib.contextmanager
+    def impatient(self) -> Iterator[None]:
+        """What begins within has deadlines of seconds; all else has time however busy the machine is."""
+        self._configure(**QUICK)
+        yield
+        self._configure()
+
+    def _configure(self, **deadlines: int) -> None:
+        self.sidecar.write_config(settings_file(POOL, **deadlines))
+        self.sidecar.signal(signal.SIGHUP)
+        wanted = deadlines.get("firstChunkTimeoutSeconds", PATIENCE_SECONDS)
+        told = lambda: self.sidecar.client.get_json("/v1/config")["settings"]  # noqa: E731 - asked again and again
+        eventually(lambda: told()["firstChunkTimeoutSeconds"] == wanted)
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with (
         running_emulator(first_chunk_seconds=0.01) as azure,
-        azure_sidecar(
-            tmp_path_factory.mktemp("azure"), azure.url, speech_pool(warmSize=WARM), engines=PROBES, **QUICK
-        ) as sidecar,
+        azure_sidecar(tmp_path_factory.mktemp("azure"), azure.url, POOL) as sidecar,
     ):
         for _ in range(2 * WARM):  # threads that stay once they were needed
             assert ask(sidecar).status_code == 200
@@ -121,7 +135,9 @@ class TestBeforeTheFirstByte:
     async def test_another_client_serves_and_nobody_notices(self, place: Place, fault: dict[str, Any]) -> None:
         place.azure.faults.set(Fault(**fault, times=1, kind="tts"))
         async with talking(place.sidecar) as talk:
-            await talk.send("speak", input=TEXT)
+            with place.impatient():
+                await talk.send("speak", input=TEXT)
+                await place.azure.until(lambda: place.azure.counts.utterances > 0, seconds=PATIENCE_SECONDS)
             events, audio = await talk.utterance()
 
         broken, served = place.azure.utterances
@@ -188,7 +204,8 @@ class TestInMidAudio:
     def test_over_http_the_body_breaks_off(self, place: Place, action: str) -> None:
         place.azure.faults.set(Fault(at="audio", action=action, after_bytes=50_000, times=1))
 
-        with http(place.sidecar) as client, pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+        broken_off = pytest.raises(httpx.RemoteProtocolError, match="incomplete")
+        with place.impatient(), http(place.sidecar) as client, broken_off:
             client.post("/v1/audio/speech", json={"input": LONG, "response_format": "pcm"})
 
         place.azure.wait_for(lambda: [each.state for each in place.azure.utterances] == ["broken"])
@@ -197,8 +214,9 @@ class TestInMidAudio:
     async def test_over_the_websocket_an_error_says_so_and_the_next_is_whole(self, place: Place, action: str) -> None:
         place.azure.faults.set(Fault(at="audio", action=action, after_bytes=50_000, times=1))
         async with talking(place.sidecar) as talk:
-            await talk.send("speak", id="a", input=LONG)
-            events, part = await talk.utterance()
+            with place.impatient():
+                await talk.send("speak", id="a", input=LONG)
+                events, part = await talk.utterance()
             await talk.send("speak", id="b", input=TEXT)
             after, audio = await talk.utterance()
 
@@ -215,7 +233,7 @@ class TestConnecting:
     def test_throttling_of_new_connections_is_429_with_its_time_and_no_storm(self, tmp_path: Path) -> None:
         with (
             running_emulator() as azure,
-            azure_sidecar(tmp_path, azure.url, speech_pool(warmSize=WARM), ready=False, engines=PROBES) as sidecar,
+            azure_sidecar(tmp_path, azure.url, POOL, ready=False) as sidecar,
             http(sidecar) as client,
         ):
             azure.faults.set(Fault(at="upgrade", action="refuse", status=429, retry_after_seconds=30))
@@ -239,7 +257,6 @@ class TestConnecting:
                 speech_pool(warmSize=1),
                 env={"AZURE_SPEECH_KEY_FILE": str(key)},
                 ready=False,
-                engines=PROBES,
             ) as sidecar,
             http(sidecar) as client,
         ):
@@ -261,7 +278,7 @@ class TestConnecting:
     ) -> None:
         url = web_server(status)
         with (
-            azure_sidecar(tmp_path, url, speech_pool(warmSize=1), ready=False, engines=PROBES) as sidecar,
+            azure_sidecar(tmp_path, url, speech_pool(warmSize=1), ready=False) as sidecar,
             http(sidecar) as client,
         ):
             sidecar.listening("socket")

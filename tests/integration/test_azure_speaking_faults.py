@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.integration.azure_patience import asks_soon, patient
 from tests.integration.azure_speaking import (
     KEY,
     LIMIT_SECONDS,
@@ -28,10 +29,11 @@ from speechpool.errors import (
     Throttled,
 )
 from speechpool.speech.azure import speaking as speaking_module
-from speechpool.speech.azure import synthesizer as synthesizer_module
 from speechpool.speech.azure.credentials import FixedCredential
 from speechpool.speech.engine import AudioChunk, Speaking
 from speechpool_azure_emulator import Fault, marks_in, running_emulator
+
+__all__ = ["asks_soon", "patient"]
 
 LONG = "one two three four five six seven eight nine ten " * 4
 THROTTLED = "Throttled due to too many requests"
@@ -49,12 +51,6 @@ def emulator(service) -> Iterator[Any]:
     service.faults.clear()
     service.configure(pace=0.0, upgrade_seconds=0.0, max_connection_seconds=600)
     service.reset_records()
-
-
-@pytest.fixture
-def asks_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for a connection asks soon why it is not open."""
-    monkeypatch.setattr(synthesizer_module, "_ASK_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.integration.azure_patience import patient
 from tests.integration.azure_speaking import LIMIT_SECONDS, Heard, Studio, first_audio, hear, studio_at, utterance
 
 from speechpool.errors import EngineFailed, InvalidInput, SpeechPoolError
 from speechpool.speech.azure import speaking as speaking_module
 from speechpool.speech.engine import SpeakingPieces, StreamingSynthesisClient
 from speechpool_azure_emulator import Fault, marks_in, running_emulator
+
+__all__ = ["patient"]
 
 LONG = "one two three four five six seven eight nine ten " * 4
 

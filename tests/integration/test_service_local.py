@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from tests.integration.sidecar import PATIENCE_SECONDS
+from tests.integration import services
 from tests.virtual import run
 
 from speechpool.errors import InvalidInput, WorkerDied
@@ -18,9 +18,7 @@ from speechpool.formats import AudioFormat, Codec
 from speechpool.service.events import AudioBytes, SpeechSummary
 from speechpool.service.requests import RecognizeRequest, SpeakOptions, SpeakRequest, TranscribeRequest
 from speechpool.service.service import SpeechService
-from speechpool.settings import PoolKind, Settings, default_pool
 from speechpool.speech.engine import Final, Partial, WordBoundary
-from speechpool.speech.loading import load_engine
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 SENTENCE = "The quick brown fox jumps over the lazy dog."
@@ -29,13 +27,8 @@ LONG = SENTENCE * 40
 
 @asynccontextmanager
 async def serving(*, speaking: int = 1, listening: int = 1, **values: Any) -> AsyncIterator[SpeechService]:
-    pools = (
-        default_pool(PoolKind.TEXT_TO_SPEECH, "tts", {"warm_pool_size": speaking}),
-        default_pool(PoolKind.SPEECH_TO_TEXT, "stt", {"warm_pool_size": listening}),
-    )
-    patient = dict.fromkeys(("first_chunk_timeout_seconds", "chunk_gap_timeout_seconds"), PATIENCE_SECONDS)
-    async with SpeechService(load_engine("local", {}), Settings(pools=pools, **patient, **values)) as service:
-        await service.wait_ready()
+    pools = (services.speaking(speaking), services.listening(listening))
+    async with services.running_service("local", {}, *pools, **values) as service:
         yield service
     assert not workers()
 
