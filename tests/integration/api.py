@@ -63,8 +63,7 @@ async def serving(
     """Run the API; every client that the engine made is closed at the end."""
     engine = engine or fast_engine()
     voice = "one" if isinstance(engine, FakeEngine) else "alloy"
-    patient = {} if isinstance(engine, FakeEngine) else PATIENT
-    store = load({"SPEECH_POOL_WARM_SIZE": "1", "SPEECHPOOL_DEFAULT_VOICE": voice, **patient, **(environ or {})})
+    store = load({"SPEECH_POOL_WARM_SIZE": "1", "SPEECHPOOL_DEFAULT_VOICE": voice, **PATIENT, **(environ or {})})
     service = SpeechService(engine, store.current)
     store.bind(service.apply)
     state = WebState(service, store)

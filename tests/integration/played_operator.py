@@ -47,7 +47,7 @@ class PlayedOperator:
         self.port = 0
         self.greeting: FromOperator | str | bytes | None = None  # to each that connects, after its hello
         self.refusal: tuple[int, dict[str, str]] | None = None
-        self.heartbeat_seconds = 1.0
+        self.heartbeat_seconds = 20.0  # three of them missed are no reason of a busy machine's
         self.is_beating = True
         self.subprotocols = (wire.SUBPROTOCOL,)
         self.heard: list[FromSidecar | None] = []

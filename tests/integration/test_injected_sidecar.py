@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.sidecar import Sidecar, environment, eventually, running_sidecar
+from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, environment, eventually, running_sidecar
 from tests.unit.control.injection.pods import env, injected, pod, sidecar
 
 ANNOTATIONS: dict[str, dict[str, str]] = {
@@ -38,7 +38,7 @@ def started(directory: Path, manifest: dict[str, Any]) -> Iterator[tuple[Sidecar
 
 def status(address: str, path: str) -> int:
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE_SECONDS) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -70,7 +70,11 @@ def test_in_the_node_s_network_the_probe_asks_over_the_socket(tmp_path: Path) ->
 def probe(words: list[str], running: Sidecar) -> int:
     command = [sys.executable, "-m", "speechpool", *words]
     return subprocess.run(
-        command, env=environment(SPEECHPOOL_SOCKET=str(running.socket)), capture_output=True, timeout=60, check=False
+        command,
+        env=environment(SPEECHPOOL_SOCKET=str(running.socket)),
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     ).returncode
 
 

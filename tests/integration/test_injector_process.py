@@ -1,5 +1,6 @@
 """`speechpool-operator injector` as a process of its own: how it starts, and how it ends without losing a question."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,10 +15,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.integration.sidecar import eventually
+from tests.integration.sidecar import PATIENCE_SECONDS, eventually
 from tests.unit.control.injection.pods import pod
-
-PATIENCE_SECONDS = 60
 
 
 def free_port() -> int:
@@ -59,7 +58,7 @@ class Running:
 
     def status(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.telemetry}{path}", timeout=10) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.telemetry}{path}", timeout=PATIENCE_SECONDS) as reply:
                 return int(reply.status)
         except urllib.error.HTTPError as error:
             return error.code
@@ -70,14 +69,15 @@ class Running:
         request = {"uid": "u", "kind": {"kind": "Pod"}, "operation": "CREATE", "object": pod()}
         body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).encode()
         url = f"https://localhost:{self.port}/inject/pod"
-        with urllib.request.urlopen(url, data=body, timeout=10, context=self.trust) as reply:
+        with urllib.request.urlopen(url, data=body, timeout=PATIENCE_SECONDS, context=self.trust) as reply:
             answer: dict[str, object] = json.loads(reply.read())["response"]
         return answer
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    made = Running(tmp_path, SHUTDOWN_DELAY_SECONDS="2")
+@contextlib.contextmanager
+def running(directory: Path, **environment: str) -> Iterator[Running]:
+    """An injector that is ready; killed at the end, if it still runs."""
+    made = Running(directory, **environment)
     try:
         assert eventually(lambda: made.status("/readyz") == 200)
         yield made
@@ -88,14 +88,22 @@ def running(tmp_path: Path) -> Iterator[Running]:
         made.process.stderr.close()
 
 
-def test_at_its_end_it_is_not_ready_answers_a_while_and_exits_well(running: Running) -> None:
-    assert "patch" in running.ask()
-    running.process.send_signal(signal.SIGTERM)
-    assert eventually(lambda: running.status("/readyz") == 503)
-    assert "patch" in running.ask()
-    assert running.process.wait(PATIENCE_SECONDS) == 0
-    assert running.process.stderr
-    messages = [json.loads(line)["message"] for line in running.process.stderr]
+def test_at_its_end_it_is_not_ready_and_answers_a_while_unless_it_is_asked_again(tmp_path: Path) -> None:
+    with running(tmp_path, SHUTDOWN_DELAY_SECONDS="300") as injector:
+        assert "patch" in injector.ask()
+        injector.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: injector.status("/readyz") == 503)
+        assert "patch" in injector.ask()
+        injector.process.send_signal(signal.SIGTERM)
+        assert injector.process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
+
+
+def test_after_that_while_it_exits_well(tmp_path: Path) -> None:
+    with running(tmp_path, SHUTDOWN_DELAY_SECONDS="0.1") as injector:
+        injector.process.send_signal(signal.SIGTERM)
+        assert injector.process.wait(PATIENCE_SECONDS) == 0
+        assert injector.process.stderr
+        messages = [json.loads(line)["message"] for line in injector.process.stderr]
     assert messages[-1] == "injector stopped"
 
 

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from tests.program import PATIENCE_SECONDS
 from tests.unit.control.injection.pods import CONFIG, pod
 
 from speechpool_operator.certificates_serving import Serving
@@ -97,7 +98,7 @@ async def test_a_question_that_does_not_come_to_its_end_is_given_up(
         yield b"{"
         await never.wait()
 
-    async with asyncio.timeout(10), client.post(POD_PATH, data=body()) as reply:
+    async with asyncio.timeout(PATIENCE_SECONDS), client.post(POD_PATH, data=body()) as reply:
         assert reply.status == 408
     assert counted(metrics, 'speechpool_injector_errors_total{reason="TooSlow"}') == 1
 

@@ -214,7 +214,6 @@ async def test_an_operator_that_says_nothing_after_the_start_is_given_up(operato
     async with following(operator, limits=Limits(heartbeat_seconds=0.1)) as follower:
         await follower.until_problem("it was silent for 0.3 s")
         operator.is_beating = True
-        operator.heartbeat_seconds = 1.0
         operator.greeting = GOOD
         await applied(operator, follower)
 
