@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 
-from speechpool.cli.imports import uncollected
+from speechpool.cli.imports import uncollected, without_certificates
 from speechpool.cli.sparing_log import SparingHandler
 from speechpool.config import load
 from speechpool.config.flags import add_setting_flags, flag_layer
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         logger.warning("setting has no effect", extra={"detail": warning})
     loop_factory = _loop_factory(settings.event_loop)
     # not before: it brings aiohttp, and a wrong setting should be told at once
-    with uncollected():
+    with uncollected(), without_certificates():
         sidecar = importlib.import_module("speechpool.cli.sidecar")
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         code: int = runner.run(sidecar.run_sidecar(store))
