@@ -49,20 +49,33 @@ e2e: kube ## run the tests on a real Kubernetes
 
 REGISTRY ?=
 BASE ?=
+BUILD_BASE ?=
 EXTRAS ?=
 CA ?=
 IMAGE_FLAGS ?=
 TARGETS ?= sidecar operator azure-emulator
-TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-BUILDER ?= $(shell for each in docker podman buildah; do $$each info >/dev/null 2>&1 && echo $$each && break; done)
-CA_SECRET = --secret id=ca,src=$(CA)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+TAG ?= $(VERSION)
+REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
+# without the password that a clone's address may hold
+SOURCE ?= $(shell git config --get remote.origin.url 2>/dev/null | sed -nE 's|^(https?://)([^/@]*@)?|\1|p')
+LICENSES = Apache-2.0 AND LGPL-2.1-or-later$(if $(filter local codecs,$(EXTRAS)), AND GPL-3.0-or-later)$(if $(filter azure,$(EXTRAS)), AND MPL-2.0 AND LicenseRef-Microsoft-Cognitive-Services-Speech-SDK)
+BUILDER ?=
 image: ## build the images TARGETS by docker, podman or buildah, whichever works here (docs/images.md)
-	@test -n "$(BUILDER)" || { echo "make image needs docker, podman or buildah; none of them works here"; exit 1; }
-	@for target in $(TARGETS); do echo "building speechpool/$$target:$(TAG) by $(BUILDER)"; \
-	  DOCKER_BUILDKIT=1 $(BUILDER) build --target $$target --tag $(REGISTRY)speechpool/$$target:$(TAG) --build-arg UV_VERSION=$(UV_VERSION) \
-	    --label org.opencontainers.image.version=$(TAG) --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null) \
-	    $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(EXTRAS),--build-arg EXTRAS="$(EXTRAS)") \
-	    $(foreach name,PIP_INDEX_URL UV_DEFAULT_INDEX,$(if $($(name)),--build-arg $(name))) $(if $(CA),$(CA_SECRET)) $(IMAGE_FLAGS) . || exit 1; done
+	@test -z "$(CA)" || test -r "$(CA)" || { echo "CA=$(CA) is no file that can be read"; exit 1; }
+	@export DOCKER_BUILDKIT=1; builder="$(BUILDER)"; \
+	for each in $(if $(BUILDER),,docker podman buildah); do \
+	  if reason=$$( { $$each info && $$each build --help; } 2>&1 >/dev/null ); then builder=$$each; break; fi; \
+	  reasons="$$reasons$$(printf '\n%s: %s' $$each "$$reason")"; done; \
+	test -n "$$builder" || { printf 'make image needs docker with BuildKit, podman or buildah; none of them works here:%s\n' "$$reasons"; exit 1; }; \
+	for target in $(TARGETS); do echo "building $(REGISTRY)speechpool/$$target:$(TAG) by $$builder"; \
+	  $$builder build --target $$target --tag $(REGISTRY)speechpool/$$target:$(TAG) $(image_words) $(IMAGE_FLAGS) . || exit 1; done
+ca_secret = --secret id=ca,src=$(CA)
+image_label = $(if $2,--label "org.opencontainers.image.$1=$2")
+image_words = $(call image_label,version,$(VERSION)) $(call image_label,revision,$(REVISION)) $(call image_label,source,$(SOURCE)) \
+	$(if $(BASE),--build-arg BASE=$(BASE)) $(if $(BUILD_BASE),--build-arg BUILD_BASE=$(BUILD_BASE)) \
+	$(if $(EXTRAS),--build-arg EXTRAS="$(EXTRAS)" --build-arg LICENSES="$(LICENSES)") \
+	$(foreach name,PIP_INDEX_URL UV_DEFAULT_INDEX,$(if $($(name)),--build-arg $(name))) $(if $(CA),$(ca_secret))
 
 chart: $(STAMP) ## lint the Helm chart and package it into build/
 	$(BIN)/python charts/make.py --check

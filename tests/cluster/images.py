@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -16,14 +17,17 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.build import built_once, cache_directory, go
 
-__all__ = ["PAUSE", "TARGETS", "image", "image_tag", "pause_archive", "push_images"]
+__all__ = ["PAUSE", "SOURCE", "TARGETS", "Builder", "image", "image_tag", "pause_archive", "push_images"]
 
 ROOT = Path(__file__).parents[2]
 PAUSE = "localhost/pause:1"
 """The image that holds a pod's namespaces."""
+SOURCE = "https://example.org/speechpool"
+"""Where the images say that they come from."""
 TARGETS = ("sidecar", "operator", "azure-emulator")
 BUILD_SECONDS = 900.0
 """The bound of one step; the longest, debootstrap, takes half a minute to one and a half."""
@@ -66,7 +70,7 @@ def image(target: str) -> str:
 
 def push_images(directory: Path) -> list[Path]:
     """Build what is not built, and write each of TARGETS into a file in `directory` that containerd imports."""
-    with _Builder.locked() as builder:
+    with Builder.locked() as builder:
         builder.make_base()
         builder.make_images()
         return [builder.push(image(target), directory / f"{target}.tar") for target in TARGETS]
@@ -91,7 +95,7 @@ def _sources() -> Path:
 
 
 def _build_pause(made: Path, cache: Path) -> None:
-    with _Builder.locked() as builder, tempfile.TemporaryDirectory() as directory:
+    with Builder.locked() as builder, tempfile.TemporaryDirectory() as directory:
         program = Path(directory, "pause")
         words = [go(cache), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(program), "main.go"]
         settings = {"CGO_ENABLED": "0", "GO111MODULE": "off"}
@@ -103,7 +107,7 @@ def _build_pause(made: Path, cache: Path) -> None:
         builder.push(PAUSE, made.with_suffix(".part")).rename(made)
 
 
-class _Builder:
+class Builder:
     """Buildah with a store of its own, which no other program uses.
 
     Args:
@@ -120,7 +124,7 @@ class _Builder:
 
     @classmethod
     @contextlib.contextmanager
-    def locked(cls) -> Iterator["_Builder"]:
+    def locked(cls) -> Iterator["Builder"]:
         """The builder, for one process at a time."""
         cache = cache_directory()
         with (cache / "buildah.lock").open("w") as lock:
@@ -158,9 +162,25 @@ class _Builder:
         if len(self.run("images", "--all", "--quiet").splitlines()) > _MANY_LAYERS:
             self._forget()
         print(f"building the images {', '.join(missing)}: a minute at most", file=sys.stderr, flush=True)
-        words = ["make", "image", "BUILDER=buildah", "REGISTRY=localhost/", f"TAG={image_tag()}", f"BASE={_BASE}"]
-        flags = ["IMAGE_FLAGS=--layers --quiet", f"CA={_CERTIFICATES}", f"TARGETS={' '.join(missing)}"]
-        self._run([*words, *flags])
+        self.make("buildah", missing, image_tag(), flags="--layers --quiet")
+
+    def make(self, tool: str, targets: Sequence[str], tag: str, *, flags: str) -> None:
+        """`make image` of the sources as they were when this process first asked for their tag."""
+        words = [
+            "make",
+            "-C",
+            str(_sources()),
+            "image",
+            f"BUILDER={tool}",
+            f"TARGETS={' '.join(targets)}",
+            f"TAG={tag}",
+        ]
+        where = ["REGISTRY=localhost/", f"BASE={_BASE}", f"CA={_CERTIFICATES}", f"IMAGE_FLAGS={flags}"]
+        self._run([*words, *where, f"REVISION={image_tag()}", f"SOURCE={SOURCE}"])
+
+    def description(self, name: str) -> dict[str, Any]:
+        """What an image says of itself: its `config`, its layers (`rootfs`), its `history`."""
+        return json.loads(self.run("inspect", "--type", "image", name))["OCIv1"]
 
     def _forget(self) -> None:
         for name in self.run("images", "--all", "--format", "{{.ID}} {{.Name}}").splitlines():
