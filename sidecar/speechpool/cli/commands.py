@@ -5,7 +5,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import NoReturn
 
@@ -40,7 +40,7 @@ begin with:
   speechpool transcribe hello.wav
   speechpool status --watch
 
-`speechpool COMMAND --help` explains each command.
+`speechpool help COMMAND` explains each command, as `speechpool COMMAND --help` does.
 
 exit codes:
   0  done            1  it failed            2  the command line or a setting is wrong
@@ -58,7 +58,7 @@ def run(argv: Sequence[str]) -> int:
     """
     open_missing()
     try:
-        code = _run(["version"] if list(argv) in (["--version"], ["-V"]) else argv)
+        code = _run(_in_full(argv))
         sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
@@ -72,32 +72,53 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
+def _in_full(argv: Sequence[str]) -> list[str]:
+    match list(argv):
+        case ["--version" | "-V"]:
+            return ["version"]
+        case ["help", *rest]:
+            return [*rest, "--help"]
+        case words:
+            return words
+
+
 def _run(argv: Sequence[str]) -> int:
     try:
         with uncollected():
-            args = _parser(_command_of(argv)).parse_args(argv)
+            args = _arguments(argv)
     except SystemExit as end:  # the help text, or a complaint, was written
         return int(end.code or 0)
     code: int = args.run(args)
     return code
 
 
-def _command_of(argv: Sequence[str]) -> str | None:
-    return next((word for word in argv if not word.startswith("-")), None)
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser(next((word for word in argv if not word.startswith("-")), None))
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        args.parser.refuse(unknown[0])
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
+    return args
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
+def _parser(command: str | None) -> "_Parser":
     # looked for only where they are needed: that reads the metadata of every installed package
     others = {} if command in COMMANDS else further.further_commands()
     parser = _Parser("speechpool", description=DESCRIPTION, epilog=EPILOG, formatter_class=_RawHelp)
     parser.add_argument("-V", "--version", action="store_true", help="the same as the command `version`")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for name, line in (COMMANDS | {name: one.summary for name, one in others.items()}).items():
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    parser.set_defaults(parser=parser)
+    listed = COMMANDS | {name: one.summary for name, one in others.items()}
+    if command is not None and command not in listed:
+        parser.error(f"there is no command {command!r}{_did_you_mean(command, listed)}")
+    for name, line in listed.items():
         subparser = subparsers.add_parser(name, help=line, formatter_class=_RawHelp, allow_abbrev=False)
         if name == command:  # the others' modules are not even imported: a client starts in a fraction of the time
             module = _module(name, others)
             module.configure(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, parser=subparser)
     return parser
 
 
@@ -117,6 +138,20 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+    def refuse(self, word: str) -> NoReturn:
+        """Complain of a word that is neither an option nor wanted as an argument."""
+        if word.startswith("-"):
+            name = word.partition("=")[0]
+            self.error(f"there is no option {name}{_did_you_mean(name, self._option_string_actions)}")
+        self.error(f"{word!r} is a word too many: leave it out, or put quotes around words that belong together")
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415 # for who mistypes alone
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _complain(error: SpeechPoolError | OSError) -> int:
