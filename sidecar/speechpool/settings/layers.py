@@ -131,7 +131,10 @@ def read_tree(tree: object, *, source: Source = Source.FILE) -> Layer:
         SettingsError: Names or values are wrong; all are listed.
     """
     if not isinstance(tree, Mapping | None):
-        raise settings_error([f"settings must be a mapping from names to values, as warmSize: 3; got {shown(tree)}."])
+        # other text is not shown: it may be a key, where the path of its file was given for that of the settings
+        is_text = isinstance(tree, str) and tree not in _OUTSIDE_POOLS
+        got = f"text of {len(str(tree))} characters" if is_text else shown(tree)
+        raise settings_error([f"settings must be a mapping from names to values, as warmSize: 3; got {got}."])
     reader = _Reader(source)
     tree = tree or {}
     values = reader.values(tree)

@@ -144,3 +144,11 @@ def test_a_check_warns_of_options_that_no_engine_reads(tmp_path, capsys):
         "warning: engines.locl has no effect: no engine of this name is installed, only azure, local. "
         "Did you mean local?"
     )
+
+
+def test_a_check_of_a_key_s_file_does_not_show_the_key(tmp_path):
+    path = tmp_path / "key"
+    path.write_text("0123456789abcdef0")
+    with pytest.raises(SettingsError, match="got text of 17 characters") as told:
+        command("--check", str(path))
+    assert "0123" not in str(told.value)
