@@ -15,7 +15,7 @@ import yaml
 from speechpool.settings.kinds import Choice, Integer, Kind, Number, Text
 from speechpool_operator import options as operator
 from speechpool_operator.injection import options as injector
-from speechpool_operator.injection.config import MEMORY, OWN_VARIABLES, SETTINGS, InjectorConfig, read_config
+from speechpool_operator.injection.config import OWN_VARIABLES, SETTINGS, InjectorConfig, read_config
 from speechpool_operator.injection.kinds import ObjectName, Quantity
 from speechpool_operator.names import OPERATOR_SELECTOR
 from speechpool_operator.upgrade import settings as upgrader
@@ -127,7 +127,7 @@ def test_the_schema_holds_the_sidecars_values_as_the_injector_does(path: str):
                 assert one == "" or kind.of_text(one) == one
         case Integer() | Number():
             assert (node["minimum"], node["maximum"]) == (kind.minimum, kind.maximum)
-        case Quantity() if kind != MEMORY:
+        case Quantity():
             assert {"path": path.split("."), "least": kind.minimum, "most": kind.maximum} in checked("bounds")
         case ObjectName():
             assert node == SCHEMA["definitions"]["name"]
