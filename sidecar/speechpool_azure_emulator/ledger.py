@@ -187,6 +187,7 @@ class Counts:
         utterances: Syntheses asked for.
         utterances_complete: Those sent to their end.
         utterances_running: Those under way now.
+        texts_ended: Texts in pieces that came to their end.
         recognitions: Turns of recognition begun.
         recognitions_complete: Those that came to their end.
         recognitions_running: Those under way now.
@@ -208,6 +209,7 @@ class Counts:
     utterances: int = 0
     utterances_complete: int = 0
     utterances_running: int = 0
+    texts_ended: int = 0
     recognitions: int = 0
     recognitions_complete: int = 0
     recognitions_running: int = 0

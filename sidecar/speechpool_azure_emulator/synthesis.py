@@ -72,6 +72,7 @@ class SynthesisConnection:
             self._begin(message, pieces)
         if message.path == "text.end":
             pieces.finish()
+            self._connection.state.ledger.count("texts_ended")
         else:
             pieces.add(message.body.decode("utf-8", "replace"))
 

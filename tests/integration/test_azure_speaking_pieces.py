@@ -97,11 +97,13 @@ async def test_a_whole_text_is_said_too(studio: Studio, emulator) -> None:
 
 
 async def test_barge_in_keeps_the_connection_and_lets_go_of_the_text(studio: Studio, emulator) -> None:
+    """The SDK sends the end of a text when it comes to it, for whatever it then says: on a busy machine the next."""
     client = await studio.warm(pieces=True)
     for number in range(20):
         emulator.configure(pace=1.0)
         speaking = client.speak_pieces(utterance("", word_boundaries=True))
         await speaking.write(LONG)
+        await emulator.until(lambda count=number + 1: emulator.counts.utterances == count, seconds=LIMIT_SECONDS)
         if number % 4:
             await first_audio(speaking)
         await speaking.cancel()
@@ -109,6 +111,7 @@ async def test_barge_in_keeps_the_connection_and_lets_go_of_the_text(studio: Stu
         await speaking.write("nobody hears this")
         await speaking.finish()
         await client.clear_session_state()
+        await emulator.until(lambda count=number + 1: emulator.counts.texts_ended == count, seconds=LIMIT_SECONDS)
         emulator.configure(pace=0.0)
     heard = await say(client.speak_pieces(utterance("", word_boundaries=True)), "and now this")
     assert marks_in(heard.audio) == {emulator.utterances[-1].mark}
