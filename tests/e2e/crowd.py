@@ -137,7 +137,7 @@ class Crowd:
         address: str,
         ca_file: Path,
         *,
-        connect_seconds: float = Limits.connect_seconds,
+        connect_seconds: float = Limits().connect_seconds,
         longest_pause_seconds: float = MOST_SECONDS,
     ) -> None:
         directory.mkdir(exist_ok=True)
