@@ -345,7 +345,7 @@ def _known_pool(warm: object, wanted: object, ready: object) -> PoolState:
 def _pools(pools: dict[str, Any]) -> Iterator[tuple[str, PoolState]]:
     for name, one in pools.items():
         if not (isinstance(one, dict) and 1 <= len(name) <= 63 and name.isprintable() and len(pools) <= _MAX_POOLS):
-            raise WireError(f"pools must be an object of at most {_MAX_POOLS} pools")
+            raise WireError(f"pools must be an object of at most {_MAX_POOLS} objects with names of 1 to 63 characters")
         try:
             yield name, _known_pool(one.get("warm"), one.get("wanted"), one.get("ready"))
         except (TypeError, WireError):

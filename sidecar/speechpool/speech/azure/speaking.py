@@ -23,6 +23,9 @@ _SUSPECT_SECONDS = 1.0
 
 _TICKS_PER_SECOND = 10_000_000
 
+MakeEvent = Callable[[], SpeechEvent | None]
+"""Makes an event once it is sure whose it is; None for what is no event."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ties:
@@ -59,9 +62,7 @@ class AzureSpeaking:
         self._loop = asyncio.get_running_loop()
         self._waiting_since: float | None = self._loop.time()
         self._events: deque[SpeechEvent] = deque()
-        self._early: list[
-            tuple[str, Callable[[], SpeechEvent | None]]
-        ] = []  # came before the request's own name was known
+        self._early: list[tuple[str, MakeEvent]] = []  # came before the request's own name was known
         self._changed = asyncio.Event()
         self._over = asyncio.Event()  # the SDK has nothing more to do with it
         self._is_wanted = True  # not cancelled
@@ -245,7 +246,7 @@ class AzureSpeaking:
             return EngineFailed(f"Azure ({self._ties.endpoint}) ended the synthesis without audio")
         return None
 
-    def _tell(self, whose: str, make: Callable[[], SpeechEvent | None]) -> None:
+    def _tell(self, whose: str, make: MakeEvent) -> None:
         """Tell an event, if it is this request's: one of the request before may come late."""
         if self._reference is None:
             self._early.append((whose, make))
