@@ -212,7 +212,7 @@ HOOK: Rules = {
     (verb, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "speechpool-injector")
     for verb in ("get", "list", "watch", "patch")
 }
-UPGRADES: Rules = {*((verb, "", "pods", "") for verb in ("get", "list", "patch")), ("create", "", "events", "")}
+UPGRADES: Rules = {*((verb, "", "pods", "") for verb in ("list", "patch")), ("create", "", "events", "")}
 
 
 @pytest.fixture(scope="module")

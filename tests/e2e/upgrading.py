@@ -33,7 +33,7 @@ class Fenced:
         self.name = f"upgrader-{self.namespace}"
         self.token = api.token(self.namespace, None, account="upgrader", audience="https://kubernetes.default.svc")
         self._tls = ssl.create_default_context(cafile=str(api.directory / "ca.crt"))
-        self.may("pods", "get", "list", "patch")
+        self.may("pods", "list", "patch")
         self.may("events", "create")
 
     def may(self, resource: str, *verbs: str) -> None:

@@ -85,7 +85,7 @@ class Webhook:
             return None
         try:
             made = inject(review.pod, self._config(), namespace_asks=namespace_asks, ca=self._ca())
-        except Exception:
+        except Exception:  # no fault of ours may keep a pod from starting
             logger.exception("pod not looked at")
             self._metrics.errors.labels("Internal").inc()
             return Injection(outcome=Outcome.NOT_ASKED_FOR, warnings=(_BROKEN,))
