@@ -6,6 +6,8 @@ import json
 import logging
 
 import pytest
+from aiohttp import ClientConnectionResetError
+from aiohttp.http_exceptions import BadHttpMessage
 from tests.integration.api import eventually, serving
 from tests.integration.test_http_disconnect import begin
 from tests.integration.test_http_transcriptions import wav
@@ -13,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from speechpool.errors import EngineFailed
 from speechpool.web import channel, replies
+from speechpool.web.discretion import discreet_logger
 
 SECRET = "quercus"
 
@@ -49,6 +52,12 @@ async def test_a_malformed_request_is_not_quoted(caplog: pytest.LogCaptureFixtur
     assert b" 400 " in line
     assert "request could not be read" in said(caplog)
     assert SECRET not in said(caplog)
+
+
+def test_a_client_that_went_away_is_no_request_that_could_not_be_read(caplog: pytest.LogCaptureFixture):
+    for error in (ClientConnectionResetError("Cannot write to closing transport"), BadHttpMessage(SECRET)):
+        discreet_logger().error("Error handling request", exc_info=error)
+    assert [record.error_class for record in caplog.records] == ["BadHttpMessage"]
 
 
 async def test_a_key_in_a_subprotocol_is_not_quoted(caplog: pytest.LogCaptureFixture):
