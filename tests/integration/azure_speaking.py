@@ -13,6 +13,7 @@ from speechpool.errors import SpeechError
 from speechpool.formats import AudioFormat, Codec
 from speechpool.speech.azure.credentials import CredentialSource, FixedCredential
 from speechpool.speech.azure.endpoints import Endpoint
+from speechpool.speech.azure.engine import AzureEngine
 from speechpool.speech.azure.failures import Work
 from speechpool.speech.azure.options import AzureOptions
 from speechpool.speech.azure.pieces import AzureStreamingSynthesizer
@@ -157,6 +158,12 @@ async def studio_at(url: str, credentials: CredentialSource | None = None, **opt
         await studio.probe.close()
         assert await threads.close(LIMIT_SECONDS)
         assert threads.stuck == 0
+
+
+async def said(client: Any, engine: AzureEngine, text: str = "hello") -> bytes:
+    """The audio of one utterance by an engine's client."""
+    heard = await hear(client.speak(utterance(text, voice=engine.resolve_voice("alloy"))))
+    return heard.audio
 
 
 def held() -> tuple[int, int]:

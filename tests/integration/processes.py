@@ -1,10 +1,11 @@
 """What the kernel knows of processes and file descriptors."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["children", "exists", "files_left", "gone", "is_running", "open_files", "threads", "until"]
+from tests.waiting import until
+
+__all__ = ["children", "exists", "files_left", "gone", "is_running", "open_files", "threads"]
 
 
 def is_running(pid: int) -> bool:
@@ -55,9 +56,3 @@ async def files_left(before: dict[str, str]) -> set[tuple[str, str]]:
     """What is open and was not before; sockets that were let go of are closed in the loop's next round."""
     await asyncio.sleep(0)
     return {*open_files().items()} - {*before.items()}
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition()` holds; the test's own time limit bounds it."""
-    while not condition():  # noqa: ASYNC110 - what the kernel does sets no event
-        await asyncio.sleep(0.001)

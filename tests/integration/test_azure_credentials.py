@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from tests.integration.azure_patience import patient
+from tests.integration.azure_speaking import said
+from tests.waiting import until
 
 from speechpool.errors import AuthenticationFailed
 from speechpool.formats import AudioFormat, Codec
 from speechpool.speech.azure.engine import AzureEngine
 from speechpool.speech.azure.options import AzureOptions
-from speechpool.speech.engine import AudioChunk, RecognitionProfile, SynthesisProfile, Utterance
+from speechpool.speech.engine import RecognitionProfile, SynthesisProfile
 from speechpool_azure_emulator import Fault, running_emulator
 
 __all__ = ["patient"]
@@ -64,17 +66,6 @@ async def opened(options: dict[str, Any], make: Callable[[], Any] | None = None)
         yield engine
     finally:
         await engine.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in threads, which set no event
-            await asyncio.sleep(0.01)
-
-
-async def said(client: Any, engine: AzureEngine) -> bytes:
-    speaking = client.speak(Utterance(text="hello", voice=engine.resolve_voice("alloy")))
-    return b"".join([event.data async for event in speaking if isinstance(event, AudioChunk)])
 
 
 def stale(engine: AzureEngine) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import uvloop
 from tests.integration.azure_patience import asks_soon, patient
+from tests.integration.azure_speaking import said
+from tests.waiting import until
 
 from speechpool.errors import (
     AuthenticationFailed,
@@ -49,12 +51,6 @@ async def opened(given: dict[str, Any]) -> AsyncIterator[AzureEngine]:
         await engine.close()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in threads, which set no event
-            await asyncio.sleep(0.01)
-
-
 async def until_made(engine: AzureEngine) -> Any:
     """A client, as soon as one can be made again."""
     async with asyncio.timeout(LIMIT_SECONDS):
@@ -70,11 +66,6 @@ async def refusal(engine: AzureEngine) -> SpeechError:
         await engine.create_synthesizer(SPEAKS)
     assert KEY not in str(refused.value)
     return refused.value
-
-
-async def said(client: Any, engine: AzureEngine, text: str = "hello") -> bytes:
-    speaking = client.speak(Utterance(text=text, voice=engine.resolve_voice("alloy")))
-    return b"".join([event.data async for event in speaking if isinstance(event, AudioChunk)])
 
 
 def value(engine: AzureEngine, name: str, **labels: str) -> float:

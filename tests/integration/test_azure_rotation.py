@@ -1,7 +1,7 @@
 """The whole service while Azure's credentials, regions and network change: nobody who speaks notices."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.azure_patience import asks_soon, patient
 from tests.integration.services import listening, running_service, speaking
+from tests.waiting import until
 
 from speechpool.service.events import AudioBytes, SpeechSummary
 from speechpool.service.requests import SpeakRequest
@@ -25,12 +26,6 @@ LIMIT_SECONDS = 60.0
 async def serving(options: dict[str, Any], *, wait: bool = True) -> AsyncIterator[SpeechService]:
     async with running_service("azure", options, speaking(3), listening(1), ready=wait) as service:
         yield service
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in threads, which set no event
-            await asyncio.sleep(0.02)
 
 
 async def said(service: SpeechService) -> tuple[int, SpeechSummary]:

@@ -5,13 +5,14 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
 import pytest
 from tests.integration.azure_sidecar import azure_sidecar, footprint, in_order, speech_pool, talking
 from tests.integration.sidecar import PATIENCE_SECONDS, Sidecar, eventually
+from tests.waiting import until
 
 from speechpool_azure_emulator import RunningEmulator, marks_in, running_emulator
 
@@ -183,9 +184,3 @@ async def ending(client: httpx.AsyncClient) -> tuple[str, str]:
     assert len(reply.content) == TEXT_BYTES
     assert len(marks_in(reply.content)) == 1
     return "200", ""
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not holds():  # noqa: ASYNC110 - it counts what other tasks do
-            await asyncio.sleep(0.01)

@@ -5,8 +5,6 @@ import gc
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import uvloop
@@ -21,6 +19,7 @@ from tests.integration.azure_speaking import (
     studio_at,
     utterance,
 )
+from tests.integration.azure_studio import emulator, service, studio
 
 from speechpool.errors import EngineFailed, EngineUnavailable, InvalidInput
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec
@@ -30,29 +29,9 @@ from speechpool.speech.azure.documents import MAX_SSML_BYTES
 from speechpool.speech.engine import SynthesisClient, Utterance
 from speechpool_azure_emulator import Fault, marks_in, running_emulator
 
-__all__ = ["patient"]
+__all__ = ["emulator", "patient", "service", "studio"]
 
 LONG = "one two three four five six seven eight nine ten " * 4
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Any]:
-    with running_emulator(first_chunk_seconds=0.02) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(service) -> Iterator[Any]:
-    yield service
-    service.faults.clear()
-    service.configure(pace=0.0, upgrade_seconds=0.0, first_chunk_seconds=0.02, max_connection_seconds=600)
-    service.reset_records()
-
-
-@pytest.fixture
-async def studio(emulator):
-    async with studio_at(emulator.url) as studio:
-        yield studio
 
 
 # --- warm ----------------------------------------------------------------------------------------------------------

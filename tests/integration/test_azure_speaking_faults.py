@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +17,8 @@ from tests.integration.azure_speaking import (
     studio_at,
     utterance,
 )
+from tests.integration.azure_studio import emulator, service, studio
+from tests.waiting import until
 
 from speechpool.errors import (
     AuthenticationFailed,
@@ -33,37 +34,10 @@ from speechpool.speech.azure.credentials import FixedCredential
 from speechpool.speech.engine import AudioChunk, Speaking
 from speechpool_azure_emulator import Fault, marks_in, running_emulator
 
-__all__ = ["asks_soon", "patient"]
+__all__ = ["asks_soon", "emulator", "patient", "service", "studio"]
 
 LONG = "one two three four five six seven eight nine ten " * 4
 THROTTLED = "Throttled due to too many requests"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Any]:
-    with running_emulator(first_chunk_seconds=0.02) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(service) -> Iterator[Any]:
-    yield service
-    service.faults.clear()
-    service.configure(pace=0.0, upgrade_seconds=0.0, max_connection_seconds=600)
-    service.reset_records()
-
-
-@pytest.fixture
-async def studio(emulator):
-    async with studio_at(emulator.url) as studio:
-        yield studio
-
-
-async def come(is_so: Callable[[], bool]) -> None:
-    """Wait for what is counted by others."""
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not is_so():  # noqa: ASYNC110 - no event tells of the system's own counts
-            await asyncio.sleep(0.005)
 
 
 async def the_rest(speaking: Speaking, audio: list[bytes]) -> None:
@@ -80,7 +54,7 @@ async def settled(studio: Studio, emulator: Any, before: tuple[int, int]) -> Non
         await client.close()
     await studio.quiet()
     await emulator.until(lambda: emulator.counts.open_sockets == 0, seconds=LIMIT_SECONDS)
-    await come(lambda: held()[0] <= before[0] + 8 and held()[1] <= before[1])
+    await until(lambda: held()[0] <= before[0] + 8 and held()[1] <= before[1])
 
 
 # --- a connection that does not open -------------------------------------------------------------------------------
@@ -347,7 +321,7 @@ async def test_a_stopped_service_and_one_that_starts_again(studio: Studio, emula
     emulator.restart()
     with pytest.raises(SpeechPoolError):
         await the_rest(speaking, [])
-    await come(lambda: len(lost) >= 2)
+    await until(lambda: len(lost) >= 2)
     assert not any(client.is_ready for client in clients)
     assert (await studio.say(await studio.warm())).audio
 

@@ -1,41 +1,20 @@
 """Text that comes piece by piece, with Azure's real SDK over the second version of its protocol."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from tests.integration.azure_patience import patient
-from tests.integration.azure_speaking import LIMIT_SECONDS, Heard, Studio, first_audio, hear, studio_at, utterance
+from tests.integration.azure_speaking import LIMIT_SECONDS, Heard, Studio, first_audio, hear, utterance
+from tests.integration.azure_studio import emulator, service, studio
 
 from speechpool.errors import EngineFailed, InvalidInput, SpeechPoolError
 from speechpool.speech.azure import speaking as speaking_module
 from speechpool.speech.engine import SpeakingPieces, StreamingSynthesisClient
-from speechpool_azure_emulator import Fault, marks_in, running_emulator
+from speechpool_azure_emulator import Fault, marks_in
 
-__all__ = ["patient"]
+__all__ = ["emulator", "patient", "service", "studio"]
 
 LONG = "one two three four five six seven eight nine ten " * 4
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Any]:
-    with running_emulator(first_chunk_seconds=0.02) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(service) -> Iterator[Any]:
-    yield service
-    service.faults.clear()
-    service.configure(pace=0.0, first_chunk_seconds=0.02)
-    service.reset_records()
-
-
-@pytest.fixture
-async def studio(emulator):
-    async with studio_at(emulator.url) as studio:
-        yield studio
 
 
 async def say(speaking: SpeakingPieces, *pieces: str) -> Heard:

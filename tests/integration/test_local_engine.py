@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import uvloop
 from tests.integration.local import PCM_16K, PCM_24K, hear, open_engine, recognizer, recording, say, synthesizer
-from tests.integration.processes import children, is_running, open_files, until
+from tests.integration.processes import children, is_running, open_files
+from tests.waiting import until
 
 from speechpool.errors import EngineUnavailable, SettingsError
 from speechpool.formats import OUTPUT_FORMATS, AudioFormat, Codec

@@ -18,7 +18,8 @@ from tests.integration.local import (
     say,
     synthesizer,
 )
-from tests.integration.processes import children, until
+from tests.integration.processes import children
+from tests.waiting import until
 
 from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
 from speechpool.speech.engine import Final, Partial, RecognitionOptions, SpeechEnded, SpeechStarted

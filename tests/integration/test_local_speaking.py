@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from tests.integration.local import PCM_16K, PCM_24K, Said, open_engine, say, synthesizer, utterance
-from tests.integration.processes import children, until
+from tests.integration.processes import children
+from tests.waiting import until
 
 from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
 from speechpool.formats import AudioFormat, Codec

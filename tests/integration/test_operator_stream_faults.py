@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.integration.played_operator import PlayedOperator, operator, settings
 from tests.integration.sidecar import PATIENCE_SECONDS
 from tests.virtual import tasks_left
+from tests.waiting import until
 
 from speechpool.config import ConfigStore
 from speechpool.config.operator_backoff import Backoff
@@ -77,16 +78,6 @@ class Follower:
     async def until_problem(self, text: str) -> None:
         """Wait until the connection has this problem."""
         await until(lambda: text in (self.stream.describe()["problem"] or ""), self.stream.describe)
-
-
-async def until(is_so: Callable[[], object], told: Callable[[], object] = lambda: "") -> None:
-    """Wait until something is so."""
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not is_so():  # noqa: ASYNC110 # what is waited for happens in another thread
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"it did not become so: {told()}") from None
 
 
 @contextlib.asynccontextmanager

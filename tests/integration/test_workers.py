@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from tests.integration.processes import children, is_running, open_files, until
+from tests.integration.processes import children, is_running, open_files
+from tests.waiting import until
 
 from speechpool.errors import WorkerDied
 from speechpool.workers.frames import MAX_PAYLOAD_BYTES
