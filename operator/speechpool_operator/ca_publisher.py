@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeError, KubeFailure
 from speechpool_operator.kube_watch import Watch
 from speechpool_operator.names import CA_CONFIG_MAP, CA_KEY
 
@@ -109,8 +109,8 @@ class CaPublisher:
         text, now = self._ca(), asyncio.get_running_loop().time()
         try:
             version = await self._written(namespace, text)
-        except (KubeError, KubeUnavailable) as error:
-            self.failed[error.reason if isinstance(error, KubeError) else "Unavailable"] += 1
+        except KubeFailure as error:
+            self.failed[error.reason] += 1
             last, failure = self._attempts.get(namespace), str(error)
             if not last or last.failure != failure:
                 logger.warning("authority not published", extra={"namespace": namespace, "reason": failure})

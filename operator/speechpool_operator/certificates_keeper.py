@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from speechpool_operator.certificates import Held, Terms, planned
 from speechpool_operator.certificates_secret import read_held, written
-from speechpool_operator.kube import KubeClient, KubeError, KubeUnavailable
+from speechpool_operator.kube import KubeClient, KubeError, KubeFailure
 from speechpool_operator.kube_watch import Watch
 
 __all__ = ["CaBundle", "Keeper"]
@@ -134,7 +134,7 @@ class Keeper:
                 self._rung.clear()
                 try:
                     await self.look()
-                except (KubeError, KubeUnavailable) as error:
+                except KubeFailure as error:
                     self._complain(str(error))
                 await self._due()
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from speechpool_operator.events import About, Note, Weight, event, event_name
 from speechpool_operator.kube import KubeClient, KubeError
+from speechpool_operator.kube_paths import pods_path
 from speechpool_operator.names import GROUP
 from speechpool_operator.upgrade.fence import MESSAGE
 from speechpool_operator.upgrade.pods import SidecarPod
@@ -24,7 +25,9 @@ async def is_fenced(client: KubeClient, pod: SidecarPod) -> bool:
         KubeUnavailable: The API server did not answer in time.
     """
     try:
-        await client.merge_patch(f"{_path(pod)}?dryRun=All", {"metadata": {"labels": {_TRIED_LABEL: "tried"}}})
+        await client.merge_patch(
+            f"{pods_path(pod.namespace, pod.name)}?dryRun=All", {"metadata": {"labels": {_TRIED_LABEL: "tried"}}}
+        )
     except KubeError as error:
         if MESSAGE in str(error):
             return True
@@ -41,7 +44,7 @@ async def change_image(client: KubeClient, pod: SidecarPod, image: str) -> None:
     """
     container = f"/spec/initContainers/{pod.index}"
     await client.json_patch(
-        _path(pod),
+        pods_path(pod.namespace, pod.name),
         [
             {"op": "test", "path": "/metadata/uid", "value": pod.uid},
             {"op": "test", "path": f"{container}/image", "value": pod.image},
@@ -66,7 +69,3 @@ async def post_event(
         note, name=event_name(pod.name), component=_COMPONENT, instance=socket.gethostname(), first=now, last=now
     )
     await client.create(f"/api/v1/namespaces/{pod.namespace}/events", body)
-
-
-def _path(pod: SidecarPod) -> str:
-    return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
