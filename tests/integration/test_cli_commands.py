@@ -326,6 +326,7 @@ class TestWaitAndConfig:
     def test_config_tells_where_each_value_came_from(self, tmp_path: Path) -> None:
         with running_sidecar(tmp_path, "--max-sessions", "9", config=ONE_VOICE) as sidecar:
             text = speechpool("config", socket=sidecar.socket).stdout.decode()
+            assert text.startswith(f"Settings of the sidecar that runs at {sidecar.socket}.\n")
 
         lines = {line.split()[0]: line for line in text.splitlines() if line}
         assert "flag" in lines["maxSessions"]

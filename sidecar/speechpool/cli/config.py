@@ -12,6 +12,7 @@ from speechpool.client import SidecarClient
 from speechpool.config import load
 from speechpool.errors import SettingsError, SidecarUnreachable
 from speechpool.settings import ALL_KNOBS, Effect, Knob, Layer, Source, settings_error
+from speechpool.socket_path import first_answering, socket_candidates
 
 __all__ = ["configure", "run"]
 
@@ -60,11 +61,14 @@ def run(args: argparse.Namespace) -> int:
 def _in_force(socket: str | None) -> tuple[str, dict[str, Any]]:
     """A title, and what `GET /v1/config` answers, or would answer."""
     try:
-        return "Settings of the running sidecar.", SidecarClient(socket).get_json("/v1/config")
-    except SidecarUnreachable:
+        description = SidecarClient(socket).get_json("/v1/config")
+    except SidecarUnreachable as error:
         if socket:
             raise
-    return "No sidecar answers. `speechpool serve` would start with these settings.", load(os.environ).describe()
+        reason = str(error)
+        title = f"{reason[0].upper()}{reason[1:]}.\n`speechpool serve` would start with these settings."
+        return title, load(os.environ).describe()
+    return f"Settings of the sidecar that runs at {socket or first_answering(socket_candidates())}.", description
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -143,7 +147,8 @@ def _explanation(path: str) -> list[str]:
         return []
     unit = f"; {knob.unit}" if knob.unit else ""
     text = f"{knob.doc} Values: {knob.kind.expected}{unit}. Default: {knob.default_text()}. {_names(knob)}; "
-    return textwrap.wrap(text + f"{_EFFECTS[knob.effect]}.", 110, initial_indent="    ", subsequent_indent="    ")
+    text += f"{_EFFECTS[knob.effect]}."
+    return textwrap.wrap(text, 110, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _names(knob: Knob) -> str:

@@ -38,6 +38,22 @@ def test_it_shows_each_value_and_where_it_comes_from(environment, capsys):
     assert line_of(text, "logLevel") == ["logLevel", "info", "default"]
 
 
+def test_it_says_why_no_sidecar_was_asked(tmp_path, capsys):
+    command()
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == (
+        f"No sidecar answers at {tmp_path}/none.sock: start one with `speechpool serve`, or name its socket in "
+        "SPEECHPOOL_SOCKET."
+    )
+    assert second == "`speechpool serve` would start with these settings."
+
+
+def test_no_name_is_broken_in_an_explanation(capsys):
+    command("--explain")
+    lines = capsys.readouterr().out.splitlines()
+    assert not [line for line in lines if line.endswith("-")]
+
+
 def test_it_explains_meaning_bounds_names_and_effect(capsys):
     command("--explain")
     text = " ".join(capsys.readouterr().out.split())
