@@ -2,16 +2,15 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from speechpool.errors import SettingsError
 from speechpool.settings import Address
-from speechpool_operator.commands.facts import Found, Json, Known, Unknown
-from speechpool_operator.commands.reach import is_denied, reason_of
-from speechpool_operator.kube import KubeClient, KubeError, KubeFailure
+from speechpool_operator.commands.facts import Found, Json, Known, Unknown, found, or_none
+from speechpool_operator.kube import KubeClient
 from speechpool_operator.kube_list import all_of
 from speechpool_operator.kube_paths import pools_path
 from speechpool_operator.names import GROUP, PLURAL, VERSION
@@ -20,7 +19,6 @@ from speechpool_operator.tls import Certificates
 
 __all__ = ["Facts", "Serving", "Target", "gather", "served_certificate"]
 
-T = TypeVar("T")
 
 RENEWAL_SECONDS: Final = 6.0
 """So long a Lease is looked at: its holder renews it every two seconds and a half, or it is on the way to lose it."""
@@ -119,15 +117,15 @@ async def gather(client: KubeClient, target: Target) -> Facts:
     definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}"
     async with asyncio.TaskGroup() as group:
         start = group.create_task
-        version = start(_found(client.get("/version")))
-        user = start(_found(_user(client)))
+        version = start(found(client.get("/version")))
+        user = start(found(_user(client)))
         rights = start(_rights(client, [*wanted, *refused]))
-        defined = start(_found(_or_none(client.get(definition))))
-        served = start(_found(_is_served(client)))
-        reviews = start(_found(_review(client)))
-        renewed = start(_found(_holder(client, target)))
+        defined = start(found(or_none(client.get(definition), None)))
+        served = start(found(_is_served(client)))
+        reviews = start(found(_review(client)))
+        renewed = start(found(_holder(client, target)))
         dialled = start(_dialled(target))
-        pools = start(_found(all_of(client, pools_path(target.served))))
+        pools = start(found(all_of(client, pools_path(target.served))))
     return Facts(
         target=target,
         server=client.access.server,
@@ -145,32 +143,14 @@ async def gather(client: KubeClient, target: Target) -> Facts:
     )
 
 
-async def _found(asked: Awaitable[T]) -> Found[T]:
-    try:
-        return Known(await asked)
-    except KubeFailure as error:
-        return Unknown(reason_of(error), is_denied=is_denied(error))
-
-
-async def _or_none(asked: Awaitable[Json]) -> Json | None:
-    try:
-        return await asked
-    except KubeError as error:
-        if error.status == 404:
-            return None
-        raise
-
-
 async def _user(client: KubeClient) -> str:
     answer = await client.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
     return str(answer["status"]["userInfo"]["username"])
 
 
 async def _rights(client: KubeClient, rights: Iterable[Right]) -> dict[Right, Found[bool]]:
-    found = {}
-    for right in rights:  # one after the other: an API server thinks of many at once as of too many
-        found[right] = await _found(_may(client, right))
-    return found
+    # one after the other: an API server thinks of many at once as of too many
+    return {right: await found(_may(client, right)) for right in rights}
 
 
 async def _may(client: KubeClient, right: Right) -> bool:
@@ -180,7 +160,7 @@ async def _may(client: KubeClient, right: Right) -> bool:
 
 
 async def _is_served(client: KubeClient) -> bool:
-    answer = await _or_none(client.get(f"/apis/{GROUP}/{VERSION}"))
+    answer = await or_none(client.get(f"/apis/{GROUP}/{VERSION}"), None)
     resources = {each["name"] for each in (answer or {}).get("resources") or ()}
     return {PLURAL, f"{PLURAL}/status"} <= resources
 
@@ -196,13 +176,13 @@ async def _review(client: KubeClient) -> Json:
 async def _holder(client: KubeClient, target: Target) -> str | None:
     """Who renews the Lease; empty for nobody, None where there is no Lease. Its times are compared with each other."""
     path = f"/apis/coordination.k8s.io/v1/namespaces/{target.namespace}/leases/{target.lease}"
-    first = await _or_none(client.get(path)) if target.lease else None
+    first = await or_none(client.get(path), None) if target.lease else None
     if first is None:
         return None
     give_up_at = asyncio.get_running_loop().time() + RENEWAL_SECONDS
     while asyncio.get_running_loop().time() < give_up_at:
         await asyncio.sleep(RENEWAL_SECONDS / 10)
-        now = await _or_none(client.get(path)) or {}
+        now = await or_none(client.get(path), None) or {}
         holder = str((now.get("spec") or {}).get("holderIdentity") or "")
         if holder and now["metadata"]["resourceVersion"] != first["metadata"]["resourceVersion"]:
             return holder

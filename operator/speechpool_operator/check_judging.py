@@ -6,14 +6,13 @@ from typing import Final
 
 from speechpool_operator.check_facts import Facts
 from speechpool_operator.commands.facts import Json, Known, Unknown
-from speechpool_operator.commands.judging import OLDEST_MINOR
+from speechpool_operator.commands.judging_kubernetes import KUBERNETES, has_our_schema, kubernetes
 from speechpool_operator.commands.verdicts import Line, failed, passed, skipped, warned
-from speechpool_operator.crd import custom_resource_definition
-from speechpool_operator.names import GROUP, PLURAL, VERSION, Condition, Status
+from speechpool_operator.names import GROUP, PLURAL, Condition, Status
 
 __all__ = ["judge"]
 
-_KUBERNETES, _RIGHTS, _SERVING, _OBJECTS = "kubernetes", "rights", "what sidecars connect to", "speechpools"
+_RIGHTS, _SERVING, _OBJECTS = "rights", "what sidecars connect to", "speechpools"
 _MOST_NAMES: Final = 5
 
 SOON_DAYS: Final = 7
@@ -27,45 +26,25 @@ def judge(facts: Facts, now: datetime) -> list[Line]:
         facts: What was found.
         now: In UTC.
     """
-    lines = list(_kubernetes(facts))
+    look_at = f"the way to {facts.server}: a NetworkPolicy, the ServiceAccount's files"
+    lines = list(kubernetes(facts.version, facts.server, look_at=look_at))
     if isinstance(facts.version, Unknown):
         return lines
-    return [*lines, *_rights(facts), *_serving(facts, now), *_objects(facts)]
-
-
-def _kubernetes(facts: Facts) -> Iterator[Line]:
-    if isinstance(facts.version, Unknown):
-        advice = f"{facts.version.why}\nlook at the way to {facts.server}: a NetworkPolicy, the ServiceAccount's files"
-        yield failed(_KUBERNETES, "the API server answers", advice)
-        return
-    yield passed(_KUBERNETES, f"the API server answers: {facts.server}")
-    found = facts.version.value
-    major, minor = (int("".join(filter(str.isdigit, str(found.get(part)))) or 0) for part in ("major", "minor"))
-    text = f"it is Kubernetes 1.{OLDEST_MINOR} or newer: {found.get('gitVersion', 'unknown')}"
-    if (major, minor) >= (1, OLDEST_MINOR):
-        yield passed(_KUBERNETES, text)
-    else:
-        yield failed(_KUBERNETES, text, "upgrade the cluster")
-    yield _definition(facts)
+    return [*lines, _definition(facts), *_rights(facts), *_serving(facts, now), *_objects(facts)]
 
 
 def _definition(facts: Facts) -> Line:
     text = "SpeechPools are served"
     if isinstance(facts.is_served, Unknown):
-        return skipped(_KUBERNETES, text, facts.is_served.why)
+        return skipped(KUBERNETES, text, facts.is_served.why)
     if not facts.is_served.value:
-        return failed(_KUBERNETES, text, "install the CustomResourceDefinition: kubectl apply -f crds/")
+        return failed(KUBERNETES, text, "install the CustomResourceDefinition: kubectl apply -f crds/")
     if isinstance(facts.definition, Unknown):
-        return passed(_KUBERNETES, f"{text} (this user may not see whether they are of this program's version)")
-    if facts.definition.value is None or _schema(facts.definition.value) != _schema(custom_resource_definition()):
+        return passed(KUBERNETES, f"{text} (this user may not see whether they are of this program's version)")
+    if facts.definition.value is None or not has_our_schema(facts.definition.value):
         advice = "upgrade the chart, or the operator if it is the older one: it works with what both know"
-        return warned(_KUBERNETES, f"{text}, and are of this program's version", advice)
-    return passed(_KUBERNETES, f"{text}, and are of this program's version")
-
-
-def _schema(definition: Json) -> object:
-    versions = definition["spec"]["versions"]
-    return next((one.get("schema") for one in versions if one["name"] == VERSION), None)
+        return warned(KUBERNETES, f"{text}, and are of this program's version", advice)
+    return passed(KUBERNETES, f"{text}, and are of this program's version")
 
 
 # --- rights --------------------------------------------------------------------------------------------------------

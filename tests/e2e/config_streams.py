@@ -43,6 +43,19 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 APPLIED = State(state=Applying.APPLIED)
 
 
+@pytest.fixture
+def namespace(api: ApiServer) -> str:
+    """A namespace of the test's own."""
+    return api.namespace()
+
+
+@pytest.fixture
+def sidecar_token(api: ApiServer, namespace: str) -> str:
+    """A token of a new pod."""
+    api.pod(namespace, "voice")
+    return api.token(namespace, "voice")
+
+
 def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """A test of its own for each event loop."""
 

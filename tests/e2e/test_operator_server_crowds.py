@@ -6,24 +6,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.e2e.config_streams import NAME, hear, on_both_loops, serving, settings
+from tests.e2e.config_streams import NAME, hear, namespace, on_both_loops, serving, settings, sidecar_token
 
 from speechpool.settings.wire import Hello, NewSettings, encode
 from speechpool_operator.identity import PodIdentity
 from speechpool_operator.listener import EntryLimits
 
+__all__ = ["namespace", "sidecar_token"]
+
 SIDECARS = 500
-
-
-@pytest.fixture
-def namespace(api):
-    return api.namespace()
-
-
-@pytest.fixture
-def sidecar_token(api, namespace):
-    api.pod(namespace, "voice")
-    return api.token(namespace, "voice")
 
 
 def open_files():

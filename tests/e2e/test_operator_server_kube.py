@@ -63,6 +63,24 @@ async def watching(client, namespace, **options):
         assert running.cancelled()
 
 
+@contextlib.asynccontextmanager
+async def faulty_watch(api, namespace, **options):
+    """A watch through a gateway that can be told to fail."""
+    async with (
+        gateway(api) as faulty,
+        KubeClient(faulty.access) as client,
+        watching(client, namespace, **options) as (names, watch),
+    ):
+        yield faulty, names, watch
+
+
+async def restarted(watch, times=1):
+    """Wait until it was begun anew so often."""
+    async with asyncio.timeout(60):
+        while watch.restarts < times:  # noqa: ASYNC110 -- a count, which is told to nobody
+            await asyncio.sleep(0.05)
+
+
 @pytest.fixture
 async def client(api):
     async with KubeClient(from_kubeconfig(api.kubeconfig())) as made:
@@ -176,7 +194,7 @@ async def test_a_long_list_comes_in_pages(api, injected, monkeypatch):
     namespace = api.namespace()
     for number in range(10):
         injected(namespace, f"pod-{number}")
-    async with gateway(api) as faulty, KubeClient(faulty.access) as client, watching(client, namespace) as (names, _):
+    async with faulty_watch(api, namespace) as (faulty, names, _):
         assert len(names.there) == 10
         assert len([seen for seen in faulty.seen if "limit=3" in seen]) == 4
 
@@ -194,15 +212,9 @@ async def test_a_watch_that_ends_goes_on_where_it_was(api, injected, monkeypatch
     monkeypatch.setattr(kube_watch, "SERVER_SECONDS", 1.25)
     namespace = api.namespace()
     injected(namespace, "one")
-    async with (
-        gateway(api) as faulty,
-        KubeClient(faulty.access) as client,
-        watching(client, namespace) as (names, watch),
-    ):
+    async with faulty_watch(api, namespace) as (_, names, watch):
         await names.until(lambda it: it.there)
-        async with asyncio.timeout(60):
-            while watch.restarts < 2:  # noqa: ASYNC110 -- a count, which is told to nobody
-                await asyncio.sleep(0.05)
+        await restarted(watch, times=2)
         annotate(api, namespace, "one", "again")
         await names.until(lambda it: it.there["one"] == "again")
         assert names.lists == 1
@@ -212,11 +224,7 @@ async def test_after_410_the_list_is_read_again(api, injected, monkeypatch):
     monkeypatch.setattr(kube_watch, "FIRST_BACKOFF_SECONDS", 0.01)
     namespace = api.namespace()
     injected(namespace, "one")
-    async with (
-        gateway(api) as faulty,
-        KubeClient(faulty.access) as client,
-        watching(client, namespace) as (names, _),
-    ):
+    async with faulty_watch(api, namespace) as (faulty, names, _):
         faulty.inject({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}})
         await names.until(lambda it: it.lists == 2)
         annotate(api, namespace, "one", "after")
@@ -228,11 +236,7 @@ async def test_a_watch_outlives_what_the_api_server_answers(api, injected, monke
     monkeypatch.setattr(kube_watch, "FIRST_BACKOFF_SECONDS", 0.01)
     namespace = api.namespace()
     injected(namespace, "one")
-    async with (
-        gateway(api) as faulty,
-        KubeClient(faulty.access) as client,
-        watching(client, namespace) as (names, _),
-    ):
+    async with faulty_watch(api, namespace) as (faulty, names, _):
         faulty.faults.extend([fault] * 4)
         faulty.inject({"type": "ERROR", "object": {"kind": "Status", "code": 500}})
         annotate(api, namespace, "one", "after")
@@ -243,16 +247,10 @@ async def test_a_watch_outlives_what_the_api_server_answers(api, injected, monke
 async def test_a_watch_that_died_silently_is_begun_anew(api, injected):
     namespace = api.namespace()
     injected(namespace, "one")
-    async with (
-        gateway(api) as faulty,
-        KubeClient(faulty.access) as client,
-        watching(client, namespace, inactivity_seconds=0.5) as (names, watch),
-    ):
+    async with faulty_watch(api, namespace, inactivity_seconds=0.5) as (faulty, names, watch):
         faulty.is_flowing.clear()
         annotate(api, namespace, "one", "unheard")
-        async with asyncio.timeout(60):
-            while not watch.restarts:  # noqa: ASYNC110 -- a count, which is told to nobody
-                await asyncio.sleep(0.05)
+        await restarted(watch)
         faulty.is_flowing.set()
         await names.until(lambda it: it.there["one"] == "unheard")
 

@@ -15,25 +15,17 @@ from tests.e2e.config_streams import (
     PATIENCE_SECONDS,
     hear,
     issue,
+    namespace,
     on_both_loops,
     say,
     serving,
     settings,
+    sidecar_token,
 )
 
 from speechpool.settings.wire import MAX_SIDECAR_MESSAGE_BYTES, Bye, Heartbeat, Hello, NewSettings, NoSettings, Revision
 
-
-@pytest.fixture
-def namespace(api):
-    return api.namespace()
-
-
-@pytest.fixture
-def sidecar_token(api, namespace):
-    """A token of a new pod."""
-    api.pod(namespace, "voice")
-    return api.token(namespace, "voice")
+__all__ = ["namespace", "sidecar_token"]
 
 
 @on_both_loops

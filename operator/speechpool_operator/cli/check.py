@@ -2,15 +2,13 @@
 
 import argparse
 import asyncio
-import json
 import os
-import sys
 from datetime import UTC, datetime
 
 from speechpool.settings import Address
 from speechpool_operator.check_facts import Facts, Target, gather
 from speechpool_operator.check_judging import judge
-from speechpool_operator.commands.verdicts import Verdict, report
+from speechpool_operator.commands.verdicts import tell
 from speechpool_operator.kube import KubeClient
 from speechpool_operator.kube_access import Access, access
 from speechpool_operator.options import Options, add_arguments, read_options
@@ -52,13 +50,7 @@ def run(args: argparse.Namespace) -> int:
     options = read_options(args)
     way = access(options.kubeconfig or None)
     facts = asyncio.run(_gather(way, _target(options, way, args.service)))
-    lines = judge(facts, datetime.now(UTC))
-    is_right = not any(line.verdict is Verdict.FAILED for line in lines)
-    if args.json:
-        print(json.dumps({"right": is_right, "checks": [line.as_json() for line in lines]}, indent=2))
-    else:
-        print(report(lines, plain=(sys.stdout.encoding or "").lower().replace("-", "") != "utf8"))
-    return 0 if is_right else 1
+    return tell(judge(facts, datetime.now(UTC)), as_json=args.json)
 
 
 async def _gather(way: Access, target: Target) -> Facts:

@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import json
-import sys
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -11,7 +9,7 @@ from speechpool.errors import SettingsError
 from speechpool_operator.commands.facts import gather
 from speechpool_operator.commands.judging import judge
 from speechpool_operator.commands.reach import access_of, add_access_arguments
-from speechpool_operator.commands.verdicts import Line, Verdict, failed, report
+from speechpool_operator.commands.verdicts import Line, Verdict, failed, tell
 from speechpool_operator.kube import KubeClient
 from speechpool_operator.kube_access import Access
 
@@ -56,12 +54,7 @@ def run(args: argparse.Namespace) -> int:
     except SettingsError as error:
         advice = f"{error}\nname one with --kubeconfig or KUBECONFIG"
         lines = [failed("kubernetes", "there is a kubeconfig that can be used", advice)]
-    is_right = not any(line.verdict is Verdict.FAILED for line in lines)
-    if args.json:
-        print(json.dumps({"right": is_right, "checks": [line.as_json() for line in lines]}, indent=2))
-    else:
-        print(report(lines, plain=not _can_print_signs()))
-    return 0 if is_right else 1
+    return tell(lines, as_json=args.json)
 
 
 async def _checked(access: Access, args: argparse.Namespace) -> list[Line]:
@@ -85,7 +78,3 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= 86_400:
         raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to 86400, got {text!r}")
     return value
-
-
-def _can_print_signs() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"

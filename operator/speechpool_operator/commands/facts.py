@@ -20,7 +20,18 @@ from speechpool_operator.names import (
 )
 from speechpool_operator.sidecars import Overview
 
-__all__ = ["Facts", "Found", "Json", "Known", "Unknown", "gather", "trial_namespace", "trial_pod"]
+__all__ = [
+    "Facts",
+    "Found",
+    "Json",
+    "Known",
+    "Unknown",
+    "found",
+    "gather",
+    "or_none",
+    "trial_namespace",
+    "trial_pod",
+]
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -98,7 +109,7 @@ async def gather(client: KubeClient, namespace: str | None, operator_namespace: 
         namespace: Of the pods and the objects; None for all.
         operator_namespace: Where the installation is; None to look for it everywhere.
     """
-    version = await _found(client.get("/version"))
+    version = await found(client.get("/version"))
     if isinstance(version, Unknown):
         return _nothing(client.access.server, version)
     return await _everything(client, version, namespace, operator_namespace)
@@ -111,17 +122,17 @@ async def _everything(
     webhooks_path = f"{_ADMISSION}/v1/mutatingwebhookconfigurations"
     async with asyncio.TaskGroup() as group:
         start = group.create_task
-        definition = start(_found(_or_none(client.get(f"{_DEFINITIONS}/{PLURAL}.{GROUP}"), None)))
-        deployments = start(_found(all_of(client, f"/apis/apps/v1/{installed}deployments", labelSelector=_NAME)))
-        overview = start(_found(ask_operator(client, operator_namespace)))
-        upgrades = start(_found(_upgrades(client, operator_namespace)))
-        webhooks = start(_found(all_of(client, webhooks_path, labelSelector=_NAME)))
-        policies = start(_found(_policies(client)))
-        namespaces = start(_found(_labelled(client, namespace)))
-        bare = start(_found(_bare(client, namespace)))
-        pools = start(_found(_or_none(all_of(client, pools_path(namespace)), [])))
+        definition = start(found(or_none(client.get(f"{_DEFINITIONS}/{PLURAL}.{GROUP}"), None)))
+        deployments = start(found(all_of(client, f"/apis/apps/v1/{installed}deployments", labelSelector=_NAME)))
+        overview = start(found(ask_operator(client, operator_namespace)))
+        upgrades = start(found(_upgrades(client, operator_namespace)))
+        webhooks = start(found(all_of(client, webhooks_path, labelSelector=_NAME)))
+        policies = start(found(_policies(client)))
+        namespaces = start(found(_labelled(client, namespace)))
+        bare = start(found(_bare(client, namespace)))
+        pools = start(found(or_none(all_of(client, pools_path(namespace)), [])))
     tried_in = namespace or trial_namespace(client.access.namespace, webhooks.result(), namespaces.result())
-    trial = await _found(client.create(f"{pods_path(tried_in)}?dryRun=All", trial_pod()))
+    trial = await found(client.create(f"{pods_path(tried_in)}?dryRun=All", trial_pod()))
     return Facts(
         server=client.access.server,
         version=version,
@@ -201,7 +212,8 @@ def _nothing(server: str, why: Unknown) -> Facts:
     )
 
 
-async def _found(asked: Awaitable[T]) -> Found[T]:
+async def found(asked: Awaitable[T]) -> Found[T]:
+    """What was asked for, or why it could not be found out."""
     try:
         return Known(await asked)
     except KubeFailure as error:
@@ -210,7 +222,7 @@ async def _found(asked: Awaitable[T]) -> Found[T]:
         return Unknown(str(error))
 
 
-async def _or_none(asked: Awaitable[T], none: U) -> T | U:
+async def or_none(asked: Awaitable[T], none: U) -> T | U:
     """What was asked for, or `none` where the API server has no such thing or no such kind."""
     try:
         return await asked
@@ -230,7 +242,7 @@ async def _policies(client: KubeClient) -> list[dict[str, Any]]:
     none: list[dict[str, Any]] = []
     for version in ("v1", "v1beta1"):
         path = f"{_ADMISSION}/{version}/mutatingadmissionpolicies"
-        if found := await _or_none(all_of(client, path, labelSelector=_NAME), none):
+        if found := await or_none(all_of(client, path, labelSelector=_NAME), none):
             return found
     return none
 

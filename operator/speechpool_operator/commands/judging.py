@@ -5,18 +5,15 @@ from datetime import datetime
 
 from speechpool_operator.commands.facts import Facts, Known, Unknown
 from speechpool_operator.commands.judging_injection import injection
+from speechpool_operator.commands.judging_kubernetes import has_our_schema, kubernetes
 from speechpool_operator.commands.judging_sidecars import pools, sidecars
 from speechpool_operator.commands.verdicts import Line, failed, passed, skipped, warned
-from speechpool_operator.crd import custom_resource_definition
-from speechpool_operator.names import GROUP, PLURAL, VERSION
+from speechpool_operator.names import GROUP, PLURAL
 from speechpool_operator.workloads import Workload, component, workload
 
-__all__ = ["OLDEST_MINOR", "judge"]
+__all__ = ["judge"]
 
-OLDEST_MINOR = 30
-"""Of Kubernetes 1: the first with ValidatingAdmissionPolicy in v1; native sidecars are on since 1.29."""
-
-_KUBERNETES, _INSTALLATION = "kubernetes", "installation"
+_INSTALLATION = "installation"
 
 
 def judge(facts: Facts, version: str, now: datetime) -> list[Line]:
@@ -27,26 +24,12 @@ def judge(facts: Facts, version: str, now: datetime) -> list[Line]:
         version: Of this command.
         now: In UTC.
     """
-    lines = list(_kubernetes(facts))
+    look_at = f"the kubeconfig, its context (--context) and the way to {facts.server}"
+    lines = list(kubernetes(facts.version, facts.server, look_at=look_at))
     if isinstance(facts.version, Unknown):
         return lines
     installation = list(_installation(facts, version))
     return [*lines, *installation, *injection(facts, now), *sidecars(facts), *pools(facts)]
-
-
-def _kubernetes(facts: Facts) -> Iterator[Line]:
-    if isinstance(facts.version, Unknown):
-        advice = f"{facts.version.why}\nlook at the kubeconfig, its context (--context) and the way to {facts.server}"
-        yield failed(_KUBERNETES, "the API server answers", advice)
-        return
-    yield passed(_KUBERNETES, f"the API server answers: {facts.server}")
-    found = str(facts.version.value.get("gitVersion", "")) or "unknown"
-    major, minor = (_leading_number(facts.version.value.get(part)) for part in ("major", "minor"))
-    text = f"it is Kubernetes 1.{OLDEST_MINOR} or newer: {found}"
-    if (major, minor) >= (1, OLDEST_MINOR):
-        yield passed(_KUBERNETES, text)
-    else:
-        yield failed(_KUBERNETES, text, "upgrade the cluster: older ones lack what the sidecar's life is built on")
 
 
 def _installation(facts: Facts, version: str) -> Iterator[Line]:
@@ -67,17 +50,10 @@ def _definition(facts: Facts) -> Line:
     conditions = {one["type"]: one["status"] for one in (found.get("status") or {}).get("conditions") or ()}
     if conditions.get("Established") != "True":
         return failed(_INSTALLATION, text, f"it is not served; look at: kubectl describe crd {PLURAL}.{GROUP}")
-    if _schema(found) != _schema(custom_resource_definition()):
+    if not has_our_schema(found):
         advice = "its schema is of another version: upgrade the chart, and this command if it is the older one"
         return warned(_INSTALLATION, "the CustomResourceDefinition is of this command's version", advice)
     return passed(_INSTALLATION, f"{text}, and of this command's version")
-
-
-def _schema(definition: object) -> object:
-    """The schema of the version that is served; what the API server adds beside it is left out."""
-    assert isinstance(definition, dict)
-    versions = definition["spec"]["versions"]
-    return next((one.get("schema") for one in versions if one["name"] == VERSION), None)
 
 
 def _operator(facts: Facts, version: str) -> Iterator[Line]:
@@ -129,13 +105,3 @@ def _leader(facts: Facts) -> Line:
     if not facts.overview.value.known:
         return warned(_INSTALLATION, text, "it has not listed them yet; where that stays so, its log says why")
     return passed(_INSTALLATION, text)
-
-
-def _leading_number(value: object) -> int:
-    """Of a version as "30+", which some providers write."""
-    digits = ""
-    for each in str(value):
-        if not each.isdigit():
-            break
-        digits += each
-    return int(digits or 0)

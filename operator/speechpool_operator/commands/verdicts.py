@@ -1,11 +1,13 @@
-"""One line of `speechpool check`: what was looked at, whether it is right, and what to do where it is not. Pure."""
+"""One line of `speechpool check`: what was looked at, whether it is right, and what to do where it is not."""
 
+import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Line", "Verdict", "failed", "passed", "report", "skipped", "warned"]
+__all__ = ["Line", "Verdict", "failed", "passed", "report", "skipped", "tell", "warned"]
 
 
 class Verdict(StrEnum):
@@ -79,6 +81,21 @@ def report(lines: Sequence[Line], *, plain: bool) -> str:
         shown.append(f"  {signs[line.verdict]} {line.text}")
         shown += [f"      {each}" for each in line.advice.splitlines()]
     return "\n".join([*shown, "", _summary(lines)])
+
+
+def tell(lines: Sequence[Line], *, as_json: bool) -> int:
+    """Print all lines; returns the exit code, 1 where something failed.
+
+    Args:
+        lines: In the order to be shown.
+        as_json: Whether a program reads it.
+    """
+    is_right = not any(line.verdict is Verdict.FAILED for line in lines)
+    if as_json:
+        print(json.dumps({"right": is_right, "checks": [line.as_json() for line in lines]}, indent=2))
+    else:
+        print(report(lines, plain=(sys.stdout.encoding or "").lower().replace("-", "") != "utf8"))
+    return 0 if is_right else 1
 
 
 def _summary(lines: Sequence[Line]) -> str:
