@@ -1,9 +1,10 @@
 """Bounds on what an engine is awaited for, and on how often another client tries."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from speechpool.errors import (
     AuthenticationFailed,
@@ -108,39 +109,74 @@ class Attempts:
 class Patience(Generic[E]):
     """Awaits an engine's events, each no longer than it may take; what its consumer does between two does not count.
 
-    To be used inside `async with patience.deadline`, which ends with TimeoutError.
+    To be used inside `async with`, which ends with TimeoutError, and then `expired` is true. There are many events and
+    hardly ever one too late: the timer is not set anew for each, but looks, when it rings, whether it is time.
 
     Args:
         events: The engine's.
-        clock: Monotonic seconds.
+        clock: The running loop's time.
         due_at: When the next event is due, by when all began and when it was asked for; None for never.
     """
 
     def __init__(
         self, events: AsyncIterator[E], clock: Callable[[], float], due_at: Callable[[float, float], float | None]
     ) -> None:
-        self.deadline = asyncio.timeout(None)
         self.seconds = 0.0
+        self._deadline = asyncio.timeout(None)
         self._events = events
         self._clock = clock
         self._due_at = due_at
         self._began_at = clock()
         self._asked_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
+
+    @property
+    def expired(self) -> bool:
+        """Whether an event was too late."""
+        return self._deadline.expired()
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        await self._deadline.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Await no more."""
+        if self._timer:
+            self._timer.cancel()
+        await self._deadline.__aexit__(kind, error, traceback)
 
     async def next(self) -> E | None:
         """The next event; None at the end."""
         asked_at = self._asked_at = self._clock()
-        self.deadline.reschedule(self._due_at(self._began_at, asked_at))
+        self.look_again()
         event = await anext(self._events, None)
         self._asked_at = None
-        self.deadline.reschedule(None)
+        if self._deadline.when() is not None:  # it came in the last moment
+            self._deadline.reschedule(None)
         self.seconds += self._clock() - asked_at
         return event
 
     def look_again(self) -> None:
-        """What is due has changed."""
-        if self._asked_at is not None and not self.deadline.expired():
-            self.deadline.reschedule(self._due_at(self._began_at, self._asked_at))
+        """What is due may have changed."""
+        due_at = None if self._asked_at is None else self._due_at(self._began_at, self._asked_at)
+        if due_at is None or due_at >= self._rings_at or self.expired:
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._rings_at = due_at
+        self._timer = asyncio.get_running_loop().call_at(due_at, self._ring)
+
+    def _ring(self) -> None:
+        rang_at, self._rings_at = self._rings_at, math.inf
+        due_at = None if self._asked_at is None else self._due_at(self._began_at, self._asked_at)
+        if due_at is not None and due_at <= rang_at:
+            self._deadline.reschedule(due_at)
+        else:
+            self.look_again()
 
 
 class Stoppable(Protocol):
@@ -155,15 +191,18 @@ class within:  # noqa: N801 - reads as asyncio.timeout does
 
     Args:
         seconds: How long it may take.
-        message: What the error says.
+        complaint: What the error says, before the setting and its value.
+        setting: Where `seconds` comes from.
 
     Raises:
         EngineTimeout: It took longer.
     """
 
-    def __init__(self, seconds: float, message: str) -> None:
+    def __init__(self, seconds: float, complaint: str, setting: str) -> None:
         self._deadline = asyncio.timeout(seconds)
-        self._message = message
+        self._seconds = seconds
+        self._complaint = complaint
+        self._setting = setting
 
     async def __aenter__(self) -> None:
         await self._deadline.__aenter__()
@@ -174,7 +213,7 @@ class within:  # noqa: N801 - reads as asyncio.timeout does
         try:
             await self._deadline.__aexit__(kind, error, traceback)
         except TimeoutError:
-            raise EngineTimeout(self._message) from None
+            raise EngineTimeout(f"{self._complaint} {self._setting} = {self._seconds:g}") from None
 
 
 async def stop(work: Stoppable, use: Use[Any]) -> None:

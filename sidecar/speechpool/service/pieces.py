@@ -95,18 +95,18 @@ class Pieces:
         Raises:
             EngineTimeout: It took a piece for too long.
         """
-        message = f"the engine took no text for chunk_gap_timeout_seconds = {limit_seconds:g}"
+        bound = limit_seconds, "the engine took no text for", "chunk_gap_timeout_seconds"
         index = 0
         while index < len(self._readable) or not self.is_finished:
             if index == len(self._readable):
                 await self._wait_for_news()
                 continue
-            async with within(limit_seconds, message):
+            async with within(*bound):
                 await speaking.write(self._readable[index])
             index += 1
             self._note_handed(index)
             on_written()
-        async with within(limit_seconds, message):
+        async with within(*bound):
             await speaking.finish()
         self.all_written_at = self._clock()
         on_written()

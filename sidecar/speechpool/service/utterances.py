@@ -157,8 +157,7 @@ class UtteranceStream(EventStream[SpeakEvent]):
 
     async def _work(self) -> None:
         limit_seconds = self._context.settings.utterance_timeout_seconds
-        message = f"the utterance took longer than utterance_timeout_seconds = {limit_seconds:g}"
-        async with within(limit_seconds, message):
+        async with within(limit_seconds, "the utterance took longer than", "utterance_timeout_seconds"):
             if self._prompt:
                 await self._replay(self._prompt)
             else:
@@ -288,11 +287,11 @@ class UtteranceStream(EventStream[SpeakEvent]):
         """Pass the engine's events on; each is awaited as long as the settings say, the consumer's pace left out."""
         self._patience = patience = Patience(aiter(speaking), self._context.clock, self._due_at)
         try:
-            async with patience.deadline:
+            async with patience:
                 while event := await patience.next():
                     await self._pass_on(event, clause)
         except TimeoutError:
-            if not patience.deadline.expired():
+            if not patience.expired:
                 raise
             raise self._silence() from None
         finally:
