@@ -5,6 +5,7 @@ One pod has one stream, and the newest wins. Whatever one sidecar does or does n
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -12,7 +13,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import NoReturn, Protocol, cast
 
@@ -148,6 +149,15 @@ class ConfigServer:
             return self._refuse("NotFound", 404)
         if socket_.can_prepare(request).protocol != SUBPROTOCOL:
             return self._refuse("NoStream", 400)
+        pod = await self._identified(request)
+        if isinstance(pod, web.Response):
+            return pod
+        with self._counted(pod):
+            await self._open(request, socket_, pod)
+        return socket_
+
+    async def _identified(self, request: web.BaseRequest) -> PodIdentity | web.Response:
+        """The pod that asks for a stream and may have one; else the refusal."""
         try:
             pod = await self._identify(bearer(request.headers.get("authorization")))
         except IdentityRefused as error:
@@ -159,13 +169,16 @@ class ConfigServer:
         if full := self._full(pod):
             logger.warning("sidecar refused", extra={"reason": full, "namespace": pod.namespace})
             return self._refuse(full, 503)
+        return pod
+
+    @contextlib.contextmanager
+    def _counted(self, pod: PodIdentity) -> Iterator[None]:
         self._namespaces[pod.namespace] += 1
         try:
-            await self._open(request, socket_, pod)
+            yield
         finally:
             self._namespaces[pod.namespace] -= 1
             self._namespaces += Counter()  # forgets the namespaces without a stream
-        return socket_
 
     def _refuse(self, reason: str, status: int) -> web.Response:
         self.refused[reason] += 1

@@ -54,39 +54,44 @@ def _conditions_schema() -> dict[str, Any]:
             "type": "object",
             "description": "One condition.",
             "required": ["type", "status", "reason", "message", "lastTransitionTime"],
-            "properties": {
-                "type": {
-                    "type": "string",
-                    "minLength": 1,
-                    "maxLength": 316,
-                    "pattern": "^[A-Za-z][A-Za-z0-9]*$",
-                    "description": "What the condition is about.",
-                },
-                "status": {
-                    "type": "string",
-                    "enum": ["True", "False", "Unknown"],
-                    "description": "Whether it holds.",
-                },
-                "observedGeneration": {
-                    "type": "integer",
-                    "format": "int64",
-                    "minimum": 0,
-                    "description": "The generation of the object that the condition is about.",
-                },
-                "lastTransitionTime": _time_schema("When the status last changed."),
-                "reason": {
-                    "type": "string",
-                    "minLength": 1,
-                    "maxLength": 1024,
-                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
-                    "description": "Why, in one word for programs.",
-                },
-                "message": {
-                    "type": "string",
-                    "maxLength": MAX_MESSAGE_CHARACTERS,
-                    "description": "Why, and what to do, for people.",
-                },
-            },
+            "properties": _condition_schemas(),
+        },
+    }
+
+
+def _condition_schemas() -> dict[str, Any]:
+    """Of a condition's fields, with the bounds of metav1.Condition."""
+    return {
+        "type": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 316,
+            "pattern": "^[A-Za-z][A-Za-z0-9]*$",
+            "description": "What the condition is about.",
+        },
+        "status": {
+            "type": "string",
+            "enum": ["True", "False", "Unknown"],
+            "description": "Whether it holds.",
+        },
+        "observedGeneration": {
+            "type": "integer",
+            "format": "int64",
+            "minimum": 0,
+            "description": "The generation of the object that the condition is about.",
+        },
+        "lastTransitionTime": _time_schema("When the status last changed."),
+        "reason": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 1024,
+            "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+            "description": "Why, in one word for programs.",
+        },
+        "message": {
+            "type": "string",
+            "maxLength": MAX_MESSAGE_CHARACTERS,
+            "description": "Why, and what to do, for people.",
         },
     }
 
