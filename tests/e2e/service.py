@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import aiohttp
 from tests.cluster.operators import Operator
+from tests.e2e.beside import beside
 
 __all__ = ["Service", "service"]
 
@@ -17,8 +17,6 @@ PROBE_SECONDS = 0.2
 class Service:
     """Forwards connections to whoever is ready; which is looked at all the time, as a kubelet does.
 
-    Runs on an event loop in a thread of its own.
-
     Args:
         telemetry: The URL of each operator's telemetry, known from its start.
         address: Of each operator's streams, where it listens from when it leads.
@@ -26,37 +24,25 @@ class Service:
 
     def __init__(self, operators: Sequence[Operator], addresses: Sequence[str]) -> None:
         self._targets = list(zip([each.telemetry for each in operators], addresses, strict=True))
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._started = threading.Event()
         self._pipes: set[asyncio.Task[None]] = set()
         self.ready: list[frozenset[str]] = []
         """Who was ready at each look."""
         self.address = ""
 
-    def run(self) -> None:
-        """Serve until `stop`."""
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
-
-    def stop(self) -> None:
-        """End."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-
-    def wait_started(self) -> None:
-        """Wait until it serves."""
-        assert self._started.wait(60)
-
-    async def _serve(self) -> None:
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator["Service"]:
+        """Serve while the context is open."""
         listening = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         looking = asyncio.ensure_future(self._look())
-        await self._stop.wait()
-        looking.cancel()
-        listening.close()
-        for each in self._pipes:
-            each.cancel()
-        await asyncio.gather(looking, *self._pipes, return_exceptions=True)
+        try:
+            yield self
+        finally:
+            looking.cancel()
+            listening.close()
+            for each in self._pipes:
+                each.cancel()
+            await asyncio.gather(looking, *self._pipes, return_exceptions=True)
 
     async def _look(self) -> None:
         timeout = aiohttp.ClientTimeout(total=1.0)
@@ -64,7 +50,6 @@ class Service:
             while True:
                 found = [address for url, address in self._targets if await _is_ready(session, url)]
                 self.ready.append(frozenset(found))
-                self._started.set()
                 await asyncio.sleep(PROBE_SECONDS)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,7 +63,7 @@ class Service:
             writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        target = next(iter(self.ready[-1]), None)
+        target = next(iter(self.ready[-1] if self.ready else ()), None)
         if target is None:
             return
         host, _, port = target.rpartition(":")
@@ -113,12 +98,5 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextlib.contextmanager
 def service(operators: Sequence[Operator], addresses: Sequence[str]) -> Iterator[Service]:
     """A Service in front of these."""
-    made = Service(operators, addresses)
-    thread = threading.Thread(target=made.run, name="service")
-    thread.start()
-    made.wait_started()
-    try:
+    with beside(Service(operators, addresses).serving(), "service") as made:
         yield made
-    finally:
-        made.stop()
-        thread.join()

@@ -54,7 +54,7 @@ def test_watches_that_expire_are_listed_anew_without_a_word_to_those_who_have_it
     pushes, restarts = counters(storm.operator, PUSHES)[""], counters(storm.operator, RESTARTS)
     storm.gateway.silence()
     storm.calls.delete("other")
-    storm.gateway.expire()
+    storm.gateway.end_watches()
     begun_anew(storm, restarts, *OURS)
     waited(lambda: lonely.generation == 0, lambda: lonely.facts)
     assert counters(storm.operator, PUSHES)[""] == pushes + 1
@@ -63,8 +63,8 @@ def test_watches_that_expire_are_listed_anew_without_a_word_to_those_who_have_it
 
 def test_an_api_server_that_has_too_much_to_do_is_asked_later(storm):
     for asked, times in (("GET .*speechpools", 3), ("GET .*/pods", 3), ("PATCH .*/status", 2), ("tokenreviews", 2)):
-        storm.gateway.refuse(asked, 429, times, **{"retry-after": "1"})
-    storm.gateway.expire()
+        storm.gateway.fail((429, {"retry-after": "1"}), times, asked)
+    storm.gateway.end_watches()
     late = joins(storm, "late")
     storm.is_well()
     assert late.generation

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from tests.e2e.api_faults import Gateway, gateway
+from tests.e2e.api_gateway import Gateway, open_gateway
 from tests.e2e.sidecars import Calls
 
 from speechpool_operator import kopf_thread
@@ -45,7 +45,7 @@ class Watching:
 @contextlib.asynccontextmanager
 async def watching(calls: Calls) -> AsyncIterator[tuple[Watching, Gateway]]:
     access = from_kubeconfig(calls.api.kubeconfig())
-    async with gateway(calls.api) as gate, KubeClient(access) as client:
+    async with open_gateway(calls.api) as gate, KubeClient(access) as client:
         made = Watching(client, gate, calls.name)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in (made.ledger.run(), made.kopf.run())]

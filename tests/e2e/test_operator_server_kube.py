@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 import uvloop
-from tests.e2e.api_faults import CLOSE, HANG, gateway
+from tests.e2e.api_gateway import CLOSE, HANG, open_gateway
 
 from speechpool_operator import kube, kube_list, kube_watch
 from speechpool_operator.kube import METADATA, KubeClient, KubeError, KubeUnavailable
@@ -67,7 +67,7 @@ async def watching(client, namespace, **options):
 async def faulty_watch(api, namespace, **options):
     """A watch through a gateway that can be told to fail."""
     async with (
-        gateway(api) as faulty,
+        open_gateway(api) as faulty,
         KubeClient(faulty.access) as client,
         watching(client, namespace, **options) as (names, watch),
     ):
@@ -127,45 +127,45 @@ async def test_a_token_of_a_kubeconfig_says_who_asks(api):
 
 @pytest.mark.parametrize("fault", [(429, {"retry-after": "0"}), (500, {}), (503, {}), CLOSE], ids=str)
 async def test_a_fault_that_passes_is_not_seen(api, fault):
-    async with gateway(api) as faulty, KubeClient(faulty.access) as client:
-        faulty.faults.extend([fault] * 3)
+    async with open_gateway(api) as faulty, KubeClient(faulty.access) as client:
+        faulty.fail(fault, 3)
         assert (await client.get("/api/v1/namespaces/default"))["metadata"]["name"] == "default"
         assert len(faulty.seen) == 4
 
 
 async def test_a_silent_connection_gives_way_to_another(api, monkeypatch):
     monkeypatch.setattr(kube, "ATTEMPT_SECONDS", 0.2)
-    async with gateway(api) as faulty, KubeClient(faulty.access) as client:
-        faulty.faults.append(HANG)
+    async with open_gateway(api) as faulty, KubeClient(faulty.access) as client:
+        faulty.fail(HANG)
         assert (await client.get("/api/v1/namespaces/default"))["metadata"]["name"] == "default"
 
 
 async def test_what_stays_is_told(api, monkeypatch):
     monkeypatch.setattr(kube, "MAX_BACKOFF_SECONDS", 0.01)
-    async with gateway(api) as faulty, KubeClient(faulty.access) as client:
-        faulty.faults.extend([(500, {})] * 100)
+    async with open_gateway(api) as faulty, KubeClient(faulty.access) as client:
+        faulty.fail((500, {}), 100)
         with pytest.raises(KubeError, match="500 Fault: a fault"):
             await client.get("/api/v1/namespaces/default")
-        faulty.faults.extend([CLOSE] * 100)
+        faulty.fail(CLOSE, 100)
         with pytest.raises(KubeError):
             await client.get("/api/v1/namespaces/default")
-        faulty.faults.clear()
-        faulty.faults.extend([CLOSE] * 100)
+        faulty.forgive()
+        faulty.fail(CLOSE, 100)
         with pytest.raises(KubeUnavailable, match="ServerDisconnectedError"):
             await client.get("/api/v1/namespaces/default")
 
 
 async def test_a_refusal_is_not_tried_again(api):
-    async with gateway(api) as faulty, KubeClient(faulty.access) as client:
-        faulty.faults.append((403, {}))
+    async with open_gateway(api) as faulty, KubeClient(faulty.access) as client:
+        faulty.fail((403, {}))
         with pytest.raises(KubeError, match="403"):
             await client.get("/api/v1/namespaces/default")
         assert len(faulty.seen) == 1
 
 
 async def test_a_redirect_is_not_followed_with_the_token(api):
-    async with gateway(api) as faulty, KubeClient(faulty.access) as client:
-        faulty.faults.append((302, {"location": "http://127.0.0.1:1/"}))
+    async with open_gateway(api) as faulty, KubeClient(faulty.access) as client:
+        faulty.fail((302, {"location": "http://127.0.0.1:1/"}))
         with pytest.raises(KubeError, match="302"):
             await client.get("/api/v1/namespaces/default")
 
@@ -225,7 +225,7 @@ async def test_after_410_the_list_is_read_again(api, injected, monkeypatch):
     namespace = api.namespace()
     injected(namespace, "one")
     async with faulty_watch(api, namespace) as (faulty, names, _):
-        faulty.inject({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}})
+        faulty.end_watches()
         await names.until(lambda it: it.lists == 2)
         annotate(api, namespace, "one", "after")
         await names.until(lambda it: it.there["one"] == "after")
@@ -237,11 +237,11 @@ async def test_a_watch_outlives_what_the_api_server_answers(api, injected, monke
     namespace = api.namespace()
     injected(namespace, "one")
     async with faulty_watch(api, namespace) as (faulty, names, _):
-        faulty.faults.extend([fault] * 4)
-        faulty.inject({"type": "ERROR", "object": {"kind": "Status", "code": 500}})
+        faulty.fail(fault, 4)
+        faulty.end_watches({"type": "ERROR", "object": {"kind": "Status", "code": 500}})
         annotate(api, namespace, "one", "after")
         await names.until(lambda it: it.there["one"] == "after")
-        assert not faulty.faults
+        assert not faulty.owes
 
 
 async def test_a_watch_that_died_silently_is_begun_anew(api, injected):
