@@ -120,11 +120,11 @@ ENV PATH=/opt/speechpool/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     USER=speechpool
+STOPSIGNAL SIGTERM
 WORKDIR /
 COPY --from=tools /rootfs/ /
 # by number: a cluster can only prove of a number that it is not root; any other works as well
 USER 65532:65532
-STOPSIGNAL SIGTERM
 
 FROM runtime AS operator
 LABEL org.opencontainers.image.title="SpeechPool operator" \

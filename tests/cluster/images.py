@@ -21,13 +21,29 @@ from typing import Any
 
 from tests.cluster.build import built_once, cache_directory, go
 
-__all__ = ["PAUSE", "SOURCE", "TARGETS", "Builder", "image", "image_tag", "pause_archive", "push_images"]
+__all__ = [
+    "BASE",
+    "PAUSE",
+    "SOURCE",
+    "STRAY",
+    "TARGETS",
+    "Builder",
+    "image",
+    "image_tag",
+    "pause_archive",
+    "push_images",
+    "sources",
+]
 
 ROOT = Path(__file__).parents[2]
+BASE = "localhost/speechpool-base:bookworm"
+"""What the images are built on."""
 PAUSE = "localhost/pause:1"
 """The image that holds a pod's namespaces."""
 SOURCE = "https://example.org/speechpool"
 """Where the images say that they come from."""
+STRAY = ("sidecar/speechpool/.env", "operator/speechpool_operator/recording.wav")
+"""What lies about in the sources, as in many a clone: no image may have it."""
 TARGETS = ("sidecar", "operator", "azure-emulator")
 BUILD_SECONDS = 900.0
 """The bound of one step; the longest, debootstrap, takes half a minute to one and a half."""
@@ -43,7 +59,6 @@ _INGREDIENTS = (
     "sidecar",
     "uv.lock",
 )
-_BASE = "localhost/speechpool-base:bookworm"
 _SUITE = "bookworm"
 _PACKAGES = "ca-certificates,python3,python3-venv"
 _MIRROR = "http://deb.debian.org/debian"
@@ -57,9 +72,9 @@ _MANY_LAYERS = 200
 def image_tag() -> str:
     """The tag of the images that the sources make."""
     digest = hashlib.sha256()
-    for file in sorted(_sources().rglob("*")):
+    for file in sorted(sources().rglob("*")):
         if file.is_file():
-            digest.update(f"{file.relative_to(_sources())}\0".encode() + file.read_bytes())
+            digest.update(f"{file.relative_to(sources())}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -82,8 +97,8 @@ def pause_archive() -> Path:
 
 
 @functools.cache
-def _sources() -> Path:
-    """A copy of what images are made of, as it is now: an edit while a test runs must not make half an image."""
+def sources() -> Path:
+    """A copy of what images are made of, as it is now, with STRAY: an edit during a test must not make half one."""
     directory = Path(tempfile.mkdtemp(prefix="speechpool-images-"))
     atexit.register(shutil.rmtree, directory)
     for name in _INGREDIENTS:
@@ -91,6 +106,8 @@ def _sources() -> Path:
             shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(ROOT / name, directory / name)
+    for name in STRAY:
+        (directory / name).write_text("AZURE_SPEECH_KEY=secret\n")
     return directory
 
 
@@ -135,6 +152,10 @@ class Builder:
         """Run buildah; returns what it printed."""
         return self._run(["buildah", *words])
 
+    def podman(self, *words: str) -> str:
+        """Run podman in the same store; returns what it printed."""
+        return self._run(["podman", *words])
+
     def push(self, name: str, file: Path) -> Path:
         """Write an image into a file; returns the file."""
         file.unlink(missing_ok=True)
@@ -143,7 +164,7 @@ class Builder:
 
     def make_base(self) -> None:
         """The base, if it is not there."""
-        if self._has(_BASE):
+        if self._has(BASE):
             return
         print("making a base image by debootstrap, once: a minute", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=self._store) as directory:
@@ -152,7 +173,16 @@ class Builder:
             shutil.rmtree(Path(directory, "var/lib/apt/lists"))
             container = self.run("from", "scratch")
             self.run("copy", "--quiet", container, directory, "/")
-            self.run("commit", "--quiet", "--rm", container, _BASE)
+            self.run("commit", "--quiet", "--rm", container, BASE)
+
+    @contextlib.contextmanager
+    def files(self, name: str) -> Iterator[Path]:
+        """The directory in which an image's files are."""
+        container = self.run("from", name)
+        try:
+            yield Path(self.run("mount", container))
+        finally:
+            self.run("rm", container)
 
     def make_images(self) -> None:
         """The images, if they are not there."""
@@ -169,13 +199,13 @@ class Builder:
         words = [
             "make",
             "-C",
-            str(_sources()),
+            str(sources()),
             "image",
             f"BUILDER={tool}",
             f"TARGETS={' '.join(targets)}",
             f"TAG={tag}",
         ]
-        where = ["REGISTRY=localhost/", f"BASE={_BASE}", f"CA={_CERTIFICATES}", f"IMAGE_FLAGS={flags}"]
+        where = ["REGISTRY=localhost/", f"BASE={BASE}", f"CA={_CERTIFICATES}", f"IMAGE_FLAGS={flags}"]
         self._run([*words, *where, f"REVISION={image_tag()}", f"SOURCE={SOURCE}"])
 
     def description(self, name: str) -> dict[str, Any]:
@@ -184,7 +214,7 @@ class Builder:
 
     def _forget(self) -> None:
         for name in self.run("images", "--all", "--format", "{{.ID}} {{.Name}}").splitlines():
-            if not name.endswith(_BASE.partition(":")[0]):
+            if not name.endswith(BASE.partition(":")[0]):
                 self._run(["buildah", "rmi", "--force", name.split()[0]], is_checked=False)  # a parent may have gone
 
     def _has(self, name: str) -> bool:

@@ -4,7 +4,7 @@ __all__ = ["DEBIAN_PACKAGES"]
 
 DEBIAN_PACKAGES = (
     *("buildah", "conntrack", "containerd", "containernetworking-plugins", "debootstrap"),
-    *("iproute2", "iptables", "nftables", "runc"),
+    *("iproute2", "iptables", "nftables", "podman", "runc"),
 )
 
 if __name__ == "__main__":
