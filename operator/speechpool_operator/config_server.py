@@ -159,12 +159,13 @@ class ConfigServer:
     async def _identified(self, request: web.BaseRequest) -> PodIdentity | web.Response:
         """The pod that asks for a stream and may have one; else the refusal."""
         try:
-            pod = await self._identify(bearer(request.headers.get("authorization")))
+            async with asyncio.timeout(self._limits.entry.turn_seconds):  # the connection has no more time either
+                pod = await self._identify(bearer(request.headers.get("authorization")))
         except IdentityRefused as error:
             logger.info("sidecar refused", extra={"reason": error.refusal.value, "address": request.remote})
             return self._refuse(error.refusal.value, error.refusal.status)
-        except IdentityUnknown as error:
-            logger.warning("sidecar not identified", extra={"reason": str(error)})
+        except (IdentityUnknown, TimeoutError) as error:
+            logger.warning("sidecar not identified", extra={"reason": str(error) or "no answer in time"})
             return self._refuse("IdentityUnknown", 503)
         if full := self._full(pod):
             logger.warning("sidecar refused", extra={"reason": full, "namespace": pod.namespace})
@@ -198,7 +199,11 @@ class ConfigServer:
     # --- a stream ---
 
     async def _open(self, request: web.BaseRequest, socket_: web.WebSocketResponse, pod: PodIdentity) -> None:
-        await socket_.prepare(request)
+        try:
+            await socket_.prepare(request)
+        except ConnectionError:  # it left before it was known who it is
+            self.refused["Gone"] += 1
+            return
         cast(_Connection, request.protocol).entered.set()
         transport = request.transport
         if transport is None:

@@ -188,6 +188,15 @@ class Served:
             return error.status
 
 
+def request_head(token: str) -> bytes:
+    """A request for a stream, as a sidecar's HTTP library writes it."""
+    return (
+        f"GET /v1/stream HTTP/1.1\r\nhost: {NAME}\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        "sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"sec-websocket-protocol: speechpool.v1\r\nauthorization: Bearer {token}\r\n\r\n"
+    ).encode()
+
+
 async def say(stream: aiohttp.ClientWebSocketResponse, message: Hello | State) -> None:
     await stream.send_str(encode(message))
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.e2e.config_streams import NAME, hear, namespace, on_both_loops, serving, settings, sidecar_token
+from tests.e2e.config_streams import (
+    NAME,
+    hear,
+    namespace,
+    on_both_loops,
+    request_head,
+    serving,
+    settings,
+    sidecar_token,
+)
 
 from speechpool.settings.wire import Hello, NewSettings, encode
 from speechpool_operator.identity import PodIdentity
@@ -15,6 +24,10 @@ from speechpool_operator.listener import EntryLimits
 __all__ = ["namespace", "sidecar_token"]
 
 SIDECARS = 500
+
+
+def pod_of(token):
+    return PodIdentity(namespace="calls", name=token, uid=token, service_account="a", metadata={}, expires_at=2e9)
 
 
 def open_files():
@@ -131,9 +144,7 @@ async def test_five_hundred_sidecars_at_once_are_all_served(api, tmp_path):
     """They dial at once, get their settings, and one change reaches all; nobody's connection stays behind."""
 
     async def identify(token: str) -> PodIdentity:  # the API server's part is proved elsewhere, and is not the crowd's
-        return PodIdentity(
-            namespace="calls", name=token, uid=token, service_account="default", metadata={}, expires_at=2e9
-        )
+        return pod_of(token)
 
     before = open_files()
     patient = {"entry": EntryLimits(turn_seconds=60, wait_seconds=60), "hello_seconds": 60, "heartbeat_seconds": 60}
@@ -157,3 +168,44 @@ async def test_five_hundred_sidecars_at_once_are_all_served(api, tmp_path):
         assert served.server.endings["PeerClosed"] == SIDECARS
         assert not served.server.refused
     assert open_files() <= before + 20  # uvloop and the API client keep a few of their own
+
+
+class Slow:
+    """Finds out who somebody is when it is told to, or never."""
+
+    def __init__(self):
+        self.asked, self.may_answer, self.is_over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, token):
+        self.asked.set()
+        try:
+            await self.may_answer.wait()
+        finally:
+            self.is_over.set()
+        return pod_of(token)
+
+
+@on_both_loops
+async def test_what_is_asked_for_a_connection_that_is_gone_is_not_asked_for_ever(api, tmp_path):
+    """As while the API server hangs: whoever waits for it is sent away, and what waited for him is over too."""
+    slow = Slow()
+    async with serving(api, tmp_path, identify=slow, entry=EntryLimits(turn_seconds=0.5)) as served:
+        async with served.connect() as (reader, writer):
+            writer.write(request_head("pod-0"))
+            await lost(reader)
+        async with asyncio.timeout(60):
+            await slow.is_over.wait()
+
+
+@on_both_loops
+async def test_a_sidecar_that_leaves_before_it_is_known_is_no_trouble(api, tmp_path, caplog):
+    slow = Slow()
+    async with serving(api, tmp_path, identify=slow) as served:
+        async with served.connect() as (_, writer), asyncio.timeout(60):
+            writer.write(request_head("pod-0"))
+            await slow.asked.wait()
+        slow.may_answer.set()
+        async with served.sidecar("pod-1"):
+            assert served.server.streams == 1
+            assert served.server.refused == {"Gone": 1}
+    assert "stream failed" not in caplog.messages

@@ -17,6 +17,7 @@ from tests.e2e.config_streams import (
     issue,
     namespace,
     on_both_loops,
+    request_head,
     say,
     serving,
     settings,
@@ -233,14 +234,6 @@ async def stuck_sidecar(served, token):
         await served.fleet.until(lambda: served.fleet.hellos)
         stuck.uid = served.fleet.hellos[0][0]
         yield stuck
-
-
-def request_head(token):
-    return (
-        f"GET /v1/stream HTTP/1.1\r\nhost: {NAME}\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-        "sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-        f"sec-websocket-protocol: speechpool.v1\r\nauthorization: Bearer {token}\r\n\r\n"
-    ).encode()
 
 
 def frame(opcode, payload):
