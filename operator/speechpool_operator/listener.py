@@ -116,9 +116,8 @@ class Listener:
                     self._turns.come(entrant)
 
     async def _wait_for_room(self) -> None:
-        await asyncio.sleep(
-            0
-        )  # where a connection is there already nothing else waits, and a flood would leave no time
+        # accepting does not wait where somebody is there: in a flood nothing else would have a turn
+        await asyncio.sleep(0)
         while self._turns.is_full:
             self._has_room.clear()
             await self._has_room.wait()  # at most as long as one may wait for its turn

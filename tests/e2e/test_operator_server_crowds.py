@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from pathlib import Path
 
 import aiohttp
@@ -19,7 +21,7 @@ from tests.e2e.config_streams import (
 
 from speechpool.settings.wire import Hello, NewSettings, encode
 from speechpool_operator.identity import PodIdentity
-from speechpool_operator.listener import EntryLimits
+from speechpool_operator.listener import Connection, EntryLimits, Listener, listening_socket
 
 __all__ = ["namespace", "sidecar_token"]
 
@@ -168,6 +170,26 @@ async def test_five_hundred_sidecars_at_once_are_all_served(api, tmp_path):
         assert served.server.endings["PeerClosed"] == SIDECARS
         assert not served.server.refused
     assert open_files() <= before + 20  # uvloop and the API client keep a few of their own
+
+
+@on_both_loops
+async def test_a_flood_of_connections_leaves_time_for_everything_else():
+    """Those that wait to be accepted are accepted one in each turn of the loop, and not all in one."""
+    count, turns = 200, 0
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(listening_socket("127.0.0.1", 0))
+        for _ in range(count):
+            stack.enter_context(socket.create_connection(sock.getsockname()))
+        refusing = EntryLimits(waiting_per_address=0)
+        listener = Listener(sock, tls=ssl.create_default_context, protocol=Connection, limits=refusing)
+        running = asyncio.ensure_future(listener.run())
+        async with asyncio.timeout(60):
+            while listener.refused.total() < count:
+                turns += 1
+                await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+    assert turns >= count
 
 
 class Slow:

@@ -89,6 +89,17 @@ class World:
             self.fleet.keep_pods([])
             self.now += 3600
 
+    @classmethod
+    def of(cls, *pods):
+        """One object, and sidecars of these pods that run it."""
+        world = cls()
+        world.fleet.put_pool(speech_pool(generation=1, warmSize=3))
+        for pod in pods:
+            world.join(pod)
+            world.runs(pod)
+        world.plan()
+        return world
+
     def plan(self, *, rested=True):
         """Plan; with `rested` the last status of each object is long ago."""
         for entry in self.fleet.entries.values() if rested else ():
