@@ -5,6 +5,7 @@ Waiting is for events: the sidecar's own log lines, read as they come, or the en
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import yaml
 from tests.program import PATIENCE_SECONDS, Program
 
 from speechpool.client import SidecarClient
+from speechpool.config.file import digest_of
 
 __all__ = [
     "ONE_VOICE",
@@ -84,6 +86,15 @@ class Sidecar(Program):
         """Replace the settings file in one step, as an editor or a ConfigMap does."""
         assert self.config_file, "the sidecar was started without a settings file"
         _write_config(self.config_file, config)
+
+    def apply_config(self, config: Mapping[str, Any]) -> None:
+        """Replace the settings file, and wait until it is in force."""
+        self.write_config(config)
+        self.signal(signal.SIGHUP)
+        assert self.config_file
+        wanted = digest_of(self.config_file.read_bytes())
+        told = lambda: self.client.get_json("/v1/config")["sources"]  # noqa: E731 - asked again and again
+        eventually(lambda: any((one["source"], one["hash"], one["ok"]) == ("file", wanted, True) for one in told()))
 
 
 def environment(**changes: str) -> dict[str, str]:
