@@ -207,11 +207,10 @@ class TestAbsence:
 
             assert eventually(lambda: not kept.exists())
 
-    @pytest.mark.parametrize("content", ["", "{", "[1]", '{"format": "another"}', "\x00" * 100])
-    def test_a_damaged_last_good_is_ignored(self, operator: PlayedOperator, tmp_path: Path, content: str) -> None:
+    def test_a_damaged_last_good_is_ignored(self, operator: PlayedOperator, tmp_path: Path) -> None:
         operator.stop()
         (tmp_path / "state").mkdir()
-        (tmp_path / "state" / "operator-settings.json").write_text(content)
+        (tmp_path / "state" / "operator-settings.json").write_text("\x00" * 100)
         with following(operator, tmp_path) as sidecar:
             sidecar.wait_for_log("last good settings ignored")
 
@@ -268,16 +267,13 @@ class TestTrust:
         assert "token-of-a-pod" not in sidecar.stderr_text
         assert "the-next-token" not in sidecar.stderr_text
 
-    @pytest.mark.parametrize("content", ["", "two words", "t\u00f6ken", "line\nbreak"])
-    def test_a_file_without_a_token_is_told_and_not_shown(
-        self, operator: PlayedOperator, tmp_path: Path, content: str
-    ) -> None:
-        operator.token_file.write_text(content)
+    def test_a_file_without_a_token_is_told_and_not_shown(self, operator: PlayedOperator, tmp_path: Path) -> None:
+        operator.token_file.write_text("two words")
         with following(operator, tmp_path, ready=False) as sidecar:
             told = sidecar.wait_for_log("operator not connected")
 
             assert "operatorTokenFile" in told["reason"]
-            assert content == "" or content not in sidecar.stderr_text
+            assert "two words" not in sidecar.stderr_text
             assert operator.connected == operator.refused == 0
 
 

@@ -129,6 +129,12 @@ class TestLastGood:
         with pytest.raises(WireError, match=r"^the file "):
             read_last_good(tmp_path)
 
+    @pytest.mark.parametrize("content", ["{", "[1]", '{"format": "another"}', "\x00" * 100])
+    def test_another_file_is_told(self, tmp_path, content):
+        (tmp_path / FILE_NAME).write_text(content)
+        with pytest.raises(WireError, match=r"^the file "):
+            read_last_good(tmp_path)
+
     @pytest.mark.parametrize("length", range(0, 200, 20))
     def test_a_half_written_file_is_told(self, tmp_path, length):
         write_last_good(tmp_path, SETTINGS)
