@@ -8,9 +8,10 @@ FROM ${BUILD_BASE} AS build-base
 # whatever user the base has
 USER 0:0
 # the base's own certificates, or those that the secret `ca` brings: pip and uv would use lists of their own
-ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    PYTHONDONTWRITEBYTECODE=1
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
-    refuse() { echo "this base does not do: $1" >&2; exit 1; }; \
+    refuse() { echo "the base will not do: $1" >&2; exit 1; }; \
     command -v python3 >/dev/null || refuse "it has no python3"; \
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || refuse "it has $(python3 --version), SpeechPool needs 3.11 or newer"; \
     python3 -c 'import os; os.confstr("CS_GNU_LIBC_VERSION")' 2>/dev/null || refuse "it has no glibc (Alpine has musl)"; \
@@ -39,10 +40,13 @@ RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv /tools \
     && /tools/bin/pip install --quiet --no-deps --only-binary :all: --require-hashes --requirement /uv.txt
 # The same sources make the same layers: bytecode is made by one process in one order, and all files have the same time.
-# First the standard library's, which slim images leave out and a read-only root file system could never keep.
+# First the standard library's, which slim images leave out and a read-only root file system could never keep: what BASE
+# has none of, or all of it where the build sees another's.
+ARG BASE
+ARG BUILD_BASE
 RUN touch /before \
     && stdlib="$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash $(test "${BASE}" = "${BUILD_BASE}" || echo -f) \
        -x '/(site-packages|dist-packages|test|tests|idlelib|lib2to3|tkinter|turtledemo|ensurepip)/' "$stdlib" \
     && mkdir /rootfs && cd / \
     && find "${stdlib#/}" -cnewer /before -name '*.pyc' -print0 | tar --create --null --files-from - | tar --extract --directory /rootfs \

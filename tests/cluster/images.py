@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).parents[2]
-BASE = "localhost/speechpool-base:bookworm"
-"""What the images are built on."""
+BASE = "localhost/speechpool-base:bookworm-slim"
+"""What the images are built on: as slim images are, without bytecode of the standard library."""
 PAUSE = "localhost/pause:1"
 """The image that holds a pod's namespaces."""
 SOURCE = "https://example.org/speechpool"
@@ -170,7 +170,8 @@ class Builder:
         with tempfile.TemporaryDirectory(dir=self._store) as directory:
             words = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, directory, _MIRROR]
             self._run(words)
-            shutil.rmtree(Path(directory, "var/lib/apt/lists"))
+            for useless in [Path(directory, "var/lib/apt/lists"), *Path(directory, "usr/lib").rglob("__pycache__")]:
+                shutil.rmtree(useless)
             container = self.run("from", "scratch")
             self.run("copy", "--quiet", container, directory, "/")
             self.run("commit", "--quiet", "--rm", container, BASE)

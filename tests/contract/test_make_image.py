@@ -110,6 +110,12 @@ class TestTool:
         assert machine.make("BUILDER=podman", "TARGETS=operator").returncode == 0
         assert machine.builds()[0][0] == "podman 1"
 
+    def test_the_choice_may_be_a_plugin(self, machine: Machine) -> None:
+        machine.has("docker")
+
+        assert machine.make("BUILDER=docker buildx", "TARGETS=operator").returncode == 0
+        assert machine.builds()[0][1:3] == ["buildx", "build"]
+
     def test_where_none_works_it_says_of_each_why(self, machine: Machine) -> None:
         machine.has("docker", refuses="info")
         done = machine.make()
