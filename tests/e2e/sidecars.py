@@ -45,6 +45,11 @@ class Calls:
         done = self.api.apply(made)
         assert done.returncode == 0, done.stderr
 
+    def edit(self, name: str, **spec: Any) -> int:
+        """Change values of an object; its new generation."""
+        changed = self.api.patch(f"{self.path}/{name}", {"spec": spec})
+        return int(changed["metadata"]["generation"])
+
     def delete(self, name: str) -> None:
         """`kubectl delete` an object."""
         done = self.api.kubectl("delete", "speechpool", name, "-n", self.name)
@@ -82,6 +87,12 @@ class Calls:
             )
 
         waited(is_so, lambda: json.dumps(self.status(name), indent=1))
+
+    def settles(self, name: str, generation: int, everybody: int) -> None:
+        """Wait until an object's status says that everybody runs this generation, and of nothing that is wrong."""
+        counts = {**dict.fromkeys(("matched", "connected", "synced"), everybody), "failed": 0, "missing": 0}
+        counts["observedGeneration"] = generation
+        self.becomes(name, Accepted="True/Valid", Synced="True/AllSynced", without="Stale", counts=counts)
 
 
 def waited(is_so: Callable[[], bool], told: Callable[[], object]) -> None:

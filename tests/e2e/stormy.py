@@ -106,19 +106,14 @@ class Rig:
     def edit(self) -> int:
         """Change the object; its new generation."""
         self.size += 1
-        changed = self.api.patch(f"{self.calls.path}/voice", {"spec": {"warmSize": 1 + self.size % 2}})
-        return int(changed["metadata"]["generation"])
+        return self.calls.edit("voice", warmSize=1 + self.size % 2)
 
     def is_well(self) -> None:
         """A change reaches every sidecar, the status says so, the operator is in health, and nobody heard a break."""
         generation = self.edit()
         self.crowd.all_run(generation)
         waited(lambda: generation_of(self.sidecar) == generation, lambda: generation_of(self.sidecar))
-        everybody = len(self.crowd.members) + 1
-        counts = {**dict.fromkeys(("matched", "connected", "synced"), everybody), "failed": 0, "missing": 0}
-        self.calls.becomes(
-            "voice", Synced="True/AllSynced", without="Stale", counts={**counts, "observedGeneration": generation}
-        )
+        self.calls.settles("voice", generation, len(self.crowd.members) + 1)
         waited(lambda: self.operator.get("/healthz")[0] == 200, lambda: self.operator.get("/healthz"))
         self.callers.check()
 

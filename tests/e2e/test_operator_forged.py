@@ -44,11 +44,12 @@ class Town:
         self.size = 0
 
     def edit(self):
-        """Change the object; every victim runs it, on the connection that it has had from the start."""
+        """Change the object; every victim runs it, on the connection that it has had from the start: its generation."""
         self.size += 1
-        changed = self.calls.api.patch(f"{self.calls.path}/voice", {"spec": {"warmSize": self.size % 50}})
-        self.crowd.all_run(changed["metadata"]["generation"])
+        generation = self.calls.edit("voice", warmSize=self.size % 50)
+        self.crowd.all_run(generation)
         assert self.crowd.reconnects == 0
+        return generation
 
     def pod(self, name, app="voice"):
         """A pod more; its token."""
@@ -61,10 +62,7 @@ class Town:
 
     def is_well(self):
         """The object's status tells of the victims alone, and they still follow it."""
-        self.edit()
-        counts = {**dict.fromkeys(("matched", "connected", "synced"), len(VICTIMS)), "failed": 0}
-        generation = self.calls.api.get(f"{self.calls.path}/voice")["metadata"]["generation"]
-        self.calls.becomes("voice", Synced="True/AllSynced", counts={**counts, "observedGeneration": generation})
+        self.calls.settles("voice", self.edit(), len(VICTIMS))
         assert "lastError" not in self.calls.status("voice")
 
 

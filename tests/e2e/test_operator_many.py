@@ -8,6 +8,7 @@ import pytest
 from tests.cluster.operators import Operator
 from tests.e2e.crowd import Crowd, make_pods
 from tests.e2e.sidecars import Calls
+from tests.e2e.stormy import HASTE
 
 SIDECARS = 60
 
@@ -22,7 +23,7 @@ def calls(pools_api):
 @contextlib.contextmanager
 def following(calls: Calls, operator: Operator, directory: Path) -> Iterator[Crowd]:
     """A sidecar of each pod."""
-    with Crowd(directory / "crowd", operator.address, operator.ca_file) as crowd:
+    with Crowd(directory / "crowd", operator.address, operator.ca_file, **HASTE) as crowd:
         for name in map(str, range(SIDECARS)):
             crowd.join(name, calls.api.token(calls.name, name))
         yield crowd
@@ -39,14 +40,13 @@ def test_all_get_each_change_and_a_burst_ends_with_the_last(calls, start_operato
         calls.apply("voice", 2)
         crowd.all_run(1)
         assert sizes(crowd) == {2}
-        counts = dict.fromkeys(("matched", "connected", "synced"), SIDECARS)
-        calls.becomes("voice", Ready="True/AllWarm", counts=counts)
+        calls.becomes("voice", Ready="True/AllWarm", counts={"synced": SIDECARS})
         for size in range(3, 30):
             pools = [{"name": "tts", "kind": "TextToSpeech", "warmSize": size}]
-            changed = calls.api.patch(f"{calls.path}/voice", {"spec": {"pools": pools}})
-        crowd.all_run(changed["metadata"]["generation"])
+            generation = calls.edit("voice", pools=pools)
+        crowd.all_run(generation)
         assert sizes(crowd) == {29}
-        calls.becomes("voice", Synced="True/AllSynced", counts=counts)
+        calls.settles("voice", generation, SIDECARS)
         assert {one["sessions"] for one in operator.sidecars(calls.name).values()} == {0}
 
 
@@ -61,6 +61,5 @@ def test_all_come_back_to_an_operator_that_was_killed_and_none_is_left_with_what
         second = start_operator(namespace=first.namespace, listen=first.address)
         crowd.all_run(2)
         assert sizes(crowd) == {3}
-        counts = {"connected": SIDECARS, "synced": SIDECARS, "missing": 0}
-        calls.becomes("voice", Synced="True/AllSynced", without="Stale", counts=counts)
+        calls.settles("voice", 2, SIDECARS)
         assert len(second.sidecars(calls.name)) == SIDECARS

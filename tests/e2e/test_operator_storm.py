@@ -18,20 +18,10 @@ from speechpool.config import operator_backoff
 SIDECARS = 1000
 STEP_SECONDS = 0.002
 """An operator needs many times as long to write to so many."""
+PAUSE_SECONDS = 4.0
+"""The longest between two tries of the thousand to connect: enough for all of them to come in turns."""
 STALE_SECONDS = 15
 HOURS = 3600
-
-
-def edit(calls, size):
-    """Change the object; its new generation."""
-    return calls.api.patch(f"{calls.path}/voice", {"spec": {"warmSize": size}})["metadata"]["generation"]
-
-
-def settles(calls, generation, everybody):
-    """The status says that everybody runs this, and nothing else."""
-    counts = {**dict.fromkeys(("matched", "connected", "synced"), everybody), "failed": 0, "missing": 0}
-    counts["observedGeneration"] = generation
-    calls.becomes("voice", Accepted="True/Valid", Synced="True/AllSynced", without="Stale", counts=counts)
 
 
 def now():
@@ -61,7 +51,7 @@ def frozen(stormy_api, tmp_path_factory):
         crowd = stack.enter_context(Crowd(directory / "crowd", operator.address, operator.ca_file))
         crowd.join("well", stormy_api.token(calls.name, "well"))
         sidecar = stack.enter_context(sidecar_of(calls, "frozen", operator, directory / "frozen"))
-        settles(calls, 1, 2)
+        calls.settles("voice", 1, 2)
         made = Frozen(calls, sidecar)
         stack.callback(sidecar.signal, signal.SIGCONT)
         yield made
@@ -86,17 +76,17 @@ def test_operators_with_wrong_clocks_serve_as_others_do(stormy_api, tmp_path, mo
             places.append((calls, operator, crowd))
         for size in (2, 3):
             for calls, _, crowd in places:
-                generation = edit(calls, size)
+                generation = calls.edit("voice", warmSize=size)
                 crowd.all_run(generation)
-                settles(calls, generation, 3)
+                calls.settles("voice", generation, 3)
         ended = lambda operator: counters(operator, "speechpool_operator_streams_ended_total")  # noqa: E731 -- one expression
         ahead, behind = (operator for _, operator, _ in places)
         waited(lambda: ended(ahead).get("TokenExpired", 0) >= 3, lambda: ended(ahead))
         assert ended(behind) == {}
         for calls, _, crowd in places:
-            generation = edit(calls, 4)
+            generation = calls.edit("voice", warmSize=4)
             crowd.all_run(generation)
-            settles(calls, generation, 3)
+            calls.settles("voice", generation, 3)
 
 
 def test_a_frozen_sidecar_is_told_of_within_fifteen_seconds_and_counts_again_when_it_wakes(frozen):
@@ -104,17 +94,17 @@ def test_a_frozen_sidecar_is_told_of_within_fifteen_seconds_and_counts_again_whe
     calls.becomes("voice", Stale="True/Silent")
     [stale] = [one for one in calls.status("voice")["conditions"] if one["type"] == "Stale"]
     assert dt.datetime.fromisoformat(stale["lastTransitionTime"]) - frozen.since <= dt.timedelta(seconds=STALE_SECONDS)
-    generation = edit(calls, 2)
+    generation = calls.edit("voice", warmSize=2)
     calls.becomes("voice", Stale="True/Silent", counts={"matched": 2, "synced": 1, "observedGeneration": generation})
     frozen.sidecar.signal(signal.SIGCONT)
     waited(lambda: generation_of(frozen.sidecar) == generation, lambda: generation_of(frozen.sidecar))
-    settles(calls, generation, 2)
+    calls.settles("voice", generation, 2)
 
 
 def freeze_in_mid_push(calls, operator, crowd):
     """Change the object and let the operator run step by step, until it has told some of it; the new generation."""
     operator.signal(signal.SIGSTOP)
-    generation = edit(calls, 2)
+    generation = calls.edit("voice", warmSize=2)
 
     def has_begun():
         operator.signal(signal.SIGCONT)
@@ -136,15 +126,16 @@ def test_an_operator_that_is_killed_in_mid_push_is_replaced_and_a_thousand_come_
     where = {"namespace": calls.name, "watch_namespace": calls.name}
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(running_operator(stormy_api, tmp_path, **where))
-        crowd = stack.enter_context(Crowd(tmp_path / "crowd", first.address, first.ca_file))
+        pauses = {"longest_pause_seconds": PAUSE_SECONDS}
+        crowd = stack.enter_context(Crowd(tmp_path / "crowd", first.address, first.ca_file, **pauses))
         for name, uid in uids.items():
             crowd.join(name, mint.of_pod(name, uid))
         crowd.all_run(1)
-        settles(calls, 1, SIDECARS)
+        calls.settles("voice", 1, SIDECARS)
         generation = freeze_in_mid_push(calls, first, crowd)
         first.kill()
         second = stack.enter_context(running_operator(stormy_api, tmp_path, listen=first.address, **where))
         crowd.all_run(generation)
         crowd.all_connected()
-        settles(calls, generation, SIDECARS)
+        calls.settles("voice", generation, SIDECARS)
         assert counters(second, "speechpool_operator_streams")[""] == SIDECARS

@@ -37,16 +37,13 @@ class Pair:
     def edit(self):
         """Change the object; its new generation."""
         self.size += 1
-        changed = self.calls.api.patch(f"{self.calls.path}/voice", {"spec": {"warmSize": 1 + self.size % 2}})
-        return changed["metadata"]["generation"]
+        return self.calls.edit("voice", warmSize=1 + self.size % 2)
 
     def all_run(self, generation):
         """Everybody runs this, and the status says so."""
         self.crowd.all_run(generation)
         waited(lambda: generation_of(self.sidecar) == generation, lambda: generation_of(self.sidecar))
-        counts = dict.fromkeys(("matched", "connected", "synced"), CROWD + 1)
-        counts |= {"failed": 0, "missing": 0, "observedGeneration": generation}
-        self.calls.becomes("voice", Synced="True/AllSynced", without="Stale", counts=counts)
+        self.calls.settles("voice", generation, CROWD + 1)
         self.callers.check()
 
 
