@@ -61,6 +61,7 @@ REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/d
 SOURCE ?= $(shell git config --get remote.origin.url 2>/dev/null | sed -nE 's|^(https?://)([^/@]*@)?|\1|p')
 LICENSES = Apache-2.0 AND LGPL-2.1-or-later$(if $(filter local codecs,$(EXTRAS)), AND GPL-3.0-or-later)$(if $(filter azure,$(EXTRAS)), AND MPL-2.0 AND LicenseRef-Microsoft-Cognitive-Services-Speech-SDK)
 BUILDER ?=
+# docker needs BuildKit for the Dockerfile's secret; a docker that has none of it fails already at `build --help`
 image: ## build the images TARGETS by docker, podman or buildah, whichever works here (docs/images.md)
 	@test -z "$(CA)" || test -r "$(CA)" || { echo "CA=$(CA) is no file that can be read"; exit 1; }
 	@export DOCKER_BUILDKIT=1; builder="$(BUILDER)"; \
