@@ -187,7 +187,7 @@ class ApiServer:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         *,
         content_type: str = "application/json",
         is_json: bool = True,

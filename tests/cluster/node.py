@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +15,23 @@ from typing import Any
 
 import pytest
 from tests.cluster.apiserver import PATIENCE_SECONDS, ApiError, ApiServer, Kubectl, Process
-from tests.cluster.build import built_once, go
-from tests.cluster.node_config import NODE_NAME, dns_file, dns_objects, kubelet_file, network_file, proxy_file
+from tests.cluster.node_config import (
+    DISK_MEGABYTES,
+    NODE_NAME,
+    dns_file,
+    dns_objects,
+    kubelet_file,
+    network_file,
+    proxy_file,
+)
 from tests.cluster.node_containerd import image_store, start_containerd
 from tests.cluster.node_namespaces import NODE_ADDRESS, InsideProcess, Namespaces
 from tests.cluster.packages import DEBIAN_PACKAGES
+from tests.cluster.tools import cert_manager_binary, coredns_binary, helm_binary
 
 __all__ = ["Node", "missing_for_a_node", "running_node"]
 
 _PROGRAMS = ("buildah", "conntrack", "containerd", "debootstrap", "ip", "iptables", "nft", "nsenter", "runc", "unshare")
-_COREDNS = Path(__file__).parent / "coredns"
 _SERVICES = "10.96.0.0/16"
 
 
@@ -51,6 +57,8 @@ class Node(ApiServer):
     def __init__(self, directory: Path, images: Path) -> None:
         super().__init__(directory)
         self._images = images
+        self.disk = directory / "kubelet"
+        """The kubelet's own file system, DISK_MEGABYTES large: what fills it puts the node under pressure."""
         resolv = directory / "resolv.conf"
         resolv.write_text("nameserver 10.96.0.10\nsearch svc.cluster.local cluster.local\n")
         self.inside = Namespaces(resolv)
@@ -177,15 +185,18 @@ class Node(ApiServer):
             "--use-service-account-credentials",
         )
         self._part("scheduler", self._kube, "kube-scheduler", admin, "--leader-elect=false")
-        self._part("dns", str(_coredns_binary()), "-conf", str(dns_file(at, self.kubeconfig())))
+        self._part("dns", str(coredns_binary()), "-conf", str(dns_file(at, self.kubeconfig())))
 
     def _start_kubelet(self) -> None:
         at = self.directory
         network_file(at)
+        self.disk.mkdir()
+        size = f"--options=size={DISK_MEGABYTES}m"
+        self.inside.run("mount", "--types=tmpfs", size, "tmpfs", str(self.disk))
         words = [
             *(self._kube, "kubelet", f"--config={kubelet_file(at, self.inside.cgroup)}"),
             *(f"--kubeconfig={self.kubeconfig(name='kubelet')}", f"--hostname-override={NODE_NAME}"),
-            *(f"--node-ip={NODE_ADDRESS}", f"--root-dir={at / 'kubelet'}"),
+            *(f"--node-ip={NODE_ADDRESS}", f"--root-dir={self.disk}"),
         ]
         self._part("kubelet", *words, is_inside=True)
         proxy = [self._kube, "kube-proxy", f"--config={proxy_file(at, self.kubeconfig())}"]
@@ -207,20 +218,6 @@ class Node(ApiServer):
         found = self.found(f"/api/v1/nodes/{NODE_NAME}") or {}
         conditions = found.get("status", {}).get("conditions", ())
         return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-def _coredns_binary() -> Path:
-    sources = [_COREDNS / "go.mod", _COREDNS / "go.sum"]
-    return built_once("coredns", sources, _build_coredns)
-
-
-def _build_coredns(made: Path, cache: Path) -> None:
-    part = made.with_suffix(".part")
-    words = [go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", "-s -w", "-o", str(part)]
-    print("building CoreDNS for the tests, once: a minute or two", file=sys.stderr, flush=True)
-    settings = os.environ | {"GOTOOLCHAIN": "local"}
-    subprocess.run([*words, "github.com/coredns/coredns"], cwd=_COREDNS, check=True, env=settings)
-    part.rename(made)
 
 
 @contextlib.contextmanager
@@ -247,11 +244,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 def main() -> int:
-    """Build what a node is made of, or say why none can run here; the exit code."""
+    """Build what the tests on a node need, or say why none can run here; the exit code."""
     if reason := missing_for_a_node():
         print(f"the tests on a node cannot run here: {reason}", file=sys.stderr)
         return int("CI" in os.environ)
-    _coredns_binary()
+    for build in (coredns_binary, helm_binary, cert_manager_binary):
+        build()
     return 0
 
 

@@ -7,7 +7,10 @@ from tests.cluster.images import PAUSE
 from tests.cluster.node_namespaces import NODE_ADDRESS
 
 __all__ = [
+    "DISK_MEGABYTES",
+    "HARD_MEGABYTES",
     "NODE_NAME",
+    "SOFT_MEGABYTES",
     "containerd_file",
     "dns_file",
     "dns_objects",
@@ -17,6 +20,12 @@ __all__ = [
 ]
 
 NODE_NAME = "node1"
+DISK_MEGABYTES = 256
+"""The size of the kubelet's file system; sixty pods put a few into it."""
+SOFT_MEGABYTES = 128
+"""With less of it free the node is under pressure, and evicts a pod after another with the pod's own grace period."""
+HARD_MEGABYTES = 64
+"""With less, with one second."""
 _DNS_ADDRESS = "10.96.0.10"
 _PODS = "10.244.0.0/24"
 
@@ -92,7 +101,13 @@ def kubelet_file(directory: Path, cgroup: str) -> Path:
                 "clusterDomain": "cluster.local",
                 "resolvConf": "/dev/null",
                 "imageGCHighThresholdPercent": 100,
-                "evictionHard": {"memory.available": "100Mi"},  # the machine's disk is not the tests'
+                # the machine's disk is not the tests'
+                "evictionHard": {"memory.available": "100Mi", "nodefs.available": f"{HARD_MEGABYTES}Mi"},
+                "evictionSoft": {"nodefs.available": f"{SOFT_MEGABYTES}Mi"},
+                "evictionSoftGracePeriod": {"nodefs.available": "1s"},
+                "evictionMaxPodGracePeriod": 60,
+                "evictionPressureTransitionPeriod": "1s",  # five minutes, as a rule
+                "nodeStatusUpdateFrequency": "2s",
                 "podLogsDir": str(directory / "podlogs"),
             }
         ),

@@ -1,92 +1,113 @@
-"""Builds helm and kubeconform, once a machine, at the versions and sums that gotools/ pins.
+"""Builds helm, kubeconform, CoreDNS and cert-manager, once a machine, at the versions and sums that gotools/ pins.
 
-And fetches the definitions of other projects' resources that the chart makes: their Go modules bring them.
+One module for all of them, so that each finds built what the others need too. And fetches the definitions of other
+projects' resources that the chart makes: their Go modules bring them.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.cluster.build import built_once, go
+from tests.cluster.build import build_program, built_once, go
 
-__all__ = ["foreign_definitions", "helm_binary", "kubeconform_binary"]
+__all__ = ["cert_manager_binary", "coredns_binary", "foreign_definitions", "helm_binary", "kubeconform_binary"]
 
 SOURCE = Path(__file__).parent / "gotools"
 
-_DEFINITIONS = {
-    "github.com/prometheus-operator/prometheus-operator": (
-        "v0.85.0",
-        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
-        "example/prometheus-operator-crd/monitoring.coreos.com_{podmonitors,servicemonitors,prometheusrules}.yaml",
-    ),
-    "github.com/cert-manager/cert-manager": (
-        "v1.19.0",
-        "h1:pPKtK06zPriliwq7B12xa7DGKbc4SvnfOjE0BXaAspk=",
-        "deploy/crds/cert-manager.io_{certificates,issuers}.yaml",
-    ),
+_PINS = [SOURCE / "go.mod", SOURCE / "go.sum", Path(__file__)]
+_CERT_MANAGER = "github.com/cert-manager/cert-manager"
+_PROMETHEUS = "github.com/prometheus-operator/prometheus-operator"
+_PROMETHEUS_PIN = ("v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=")
+"""Version and sum."""
+
+_DEFINITIONS: dict[str, Sequence[str]] = {
+    _PROMETHEUS: [
+        f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+        for kind in ("podmonitors", "servicemonitors", "prometheusrules")
+    ],
+    _CERT_MANAGER: [
+        f"deploy/crds/cert-manager.io_{kind}.yaml"
+        for kind in ("certificates", "issuers", "certificaterequests", "clusterissuers")
+    ],
 }
-"""Module: its version, its sum, and the files in it."""
+"""Module: the files in it."""
 
 
 def helm_binary() -> Path:
     """Path of helm; built if it is not there."""
-    return _tools() / "helm"
+    stamps = {"helm.sh/helm/v3/internal/version.version": _pinned("helm.sh/helm/v3")}
+    # as its release has them: without, it takes itself for a client of Kubernetes 1.20
+    for package in ("chartutil", "lint/rules"):
+        stamps[f"helm.sh/helm/v3/pkg/{package}.k8sVersionMajor"] = "1"
+        stamps[f"helm.sh/helm/v3/pkg/{package}.k8sVersionMinor"] = _pinned("k8s.io/client-go").split(".")[1]
+    return _program("helm.sh/helm/v3/cmd/helm", stamps)
 
 
 def kubeconform_binary() -> Path:
     """Path of kubeconform; built if it is not there."""
-    return _tools() / "kubeconform"
+    return _program("github.com/yannh/kubeconform/cmd/kubeconform")
 
 
-def foreign_definitions() -> list[Path]:
-    """CustomResourceDefinitions of the Prometheus operator and of cert-manager; fetched if they are not there."""
-    return sorted(built_once("definitions", [Path(__file__)], _fetch).iterdir())
+def coredns_binary() -> Path:
+    """Path of CoreDNS; built if it is not there."""
+    return _program("github.com/coredns/coredns")
+
+
+def cert_manager_binary() -> Path:
+    """Path of what of cert-manager the tests need, one program that takes a kubeconfig; built if it is not there."""
+    return _program("./certmanager", None, SOURCE / "certmanager" / "main.go")
+
+
+def foreign_definitions(group: str = "") -> list[Path]:
+    """CustomResourceDefinitions of the Prometheus operator and of cert-manager; fetched if they are not there.
+
+    Args:
+        group: Only those of this API group.
+    """
+    found = built_once("definitions", _PINS, _fetch).iterdir()
+    return sorted(each for each in found if each.name.startswith(group))
 
 
 def _fetch(directory: Path, cache: Path) -> None:
     made = directory.with_suffix(".part")
     made.mkdir(exist_ok=True)
-    for module, (version, expected, files) in _DEFINITIONS.items():
+    for module, (version, expected) in {_PROMETHEUS: _PROMETHEUS_PIN, _CERT_MANAGER: _pin(_CERT_MANAGER)}.items():
         words = [go(cache), "mod", "download", "-json", f"{module}@{version}"]
         done = subprocess.run(words, cwd=cache, capture_output=True, text=True, check=False)
         told = json.loads(done.stdout or "{}")
         assert told.get("Sum") == expected, f"{module}@{version}: {told.get('Error') or told.get('Sum') or done.stderr}"
-        folder, _, names = files.partition("{")
-        for name in names.partition("}")[0].split(","):
-            shutil.copy(f"{told['Dir']}/{folder}{name}.yaml", made)
+        for file in _DEFINITIONS[module]:
+            shutil.copy(f"{told['Dir']}/{file}", made)
     made.rename(directory)
 
 
-def _tools() -> Path:
-    return built_once("tools", [SOURCE / "go.mod", SOURCE / "go.sum", Path(__file__)], _build)
+def _program(package: str, stamps: Mapping[str, str] | None = None, *sources: Path) -> Path:
+    name = package.rpartition("/")[2]
 
+    def build(made: Path, cache: Path) -> None:
+        print(f"building {name} for the tests, once: a minute or two", file=sys.stderr, flush=True)
+        build_program(made, cache, source=SOURCE, package=package, stamps=stamps)
 
-def _build(directory: Path, cache: Path) -> None:
-    made = directory.with_suffix(".part")
-    made.mkdir(exist_ok=True)
-    packages = re.findall(r"^\t(\S+/cmd/\S+)$", (SOURCE / "go.mod").read_text("utf-8"), re.MULTILINE)
-    helm = _pinned("helm.sh/helm/v3")
-    minor = _pinned("k8s.io/client-go").split(".")[1]
-    # as its release has them: without, it takes itself for a client of Kubernetes 1.20
-    stamps = {"helm.sh/helm/v3/internal/version.version": helm}
-    for package in ("chartutil", "lint/rules"):
-        stamps |= {f"helm.sh/helm/v3/pkg/{package}.k8sVersionMajor": "1"}
-        stamps |= {f"helm.sh/helm/v3/pkg/{package}.k8sVersionMinor": minor}
-    flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in stamps.items())])
-    words = [go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", f"{made}/", *packages]
-    print(f"building helm {helm} and kubeconform for the tests, once: a minute or two", file=sys.stderr, flush=True)
-    subprocess.run(words, cwd=SOURCE, check=True, env={**os.environ, "GOTOOLCHAIN": "local"})
-    made.rename(directory)
+    return built_once(name, [*_PINS, *sources], build)
 
 
 def _pinned(module: str) -> str:
     found = re.search(rf"^\t{re.escape(module)} (v\S+)", (SOURCE / "go.mod").read_text("utf-8"), re.MULTILINE)
     assert found, f"go.mod does not name {module}"
     return found[1]
+
+
+def _pin(module: str) -> tuple[str, str]:
+    """Version and sum."""
+    version = _pinned(module)
+    line = rf"^{re.escape(module)} {re.escape(version)} (h1:\S+)$"
+    found = re.search(line, (SOURCE / "go.sum").read_text("utf-8"), re.MULTILINE)
+    assert found, f"go.sum does not name {module}"
+    return version, found[1]
 
 
 if __name__ == "__main__":

@@ -16,12 +16,15 @@ from tests.e2e.releases import deployment
 
 __all__ = [
     "CALLING",
+    "LISTENING",
     "POOLS",
     "SIDECAR",
     "STAYING",
     "HeldCall",
+    "Lines",
     "application",
     "events_of",
+    "followed",
     "held_call",
     "is_ready",
     "json_lines",
@@ -69,6 +72,18 @@ while True:
 """
 """Speaks all the time, in one session, with a line for each call: status, tier and bytes, or the error."""
 
+LISTENING = f"""{_HTTP}
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+reply = speak("She sells sea shells by the sea shore. " * 30)
+print(reply.headers.get("x-speechpool-tier"), len(reply.read(4096)), flush=True)
+signal.sigwait([signal.SIGTERM])
+print("ending", flush=True)
+while reply.read(1 << 18):
+    time.sleep(0.4)
+print("whole", flush=True)
+"""
+"""Is in the midst of an utterance until it is told to end; then hears the rest of it, which takes some seconds."""
+
 _HOLDING = f"""{_HTTP}
 reply = speak("She sells sea shells by the sea shore. " * 100)
 print(reply.status, len(reply.read(4096)), flush=True)
@@ -88,9 +103,8 @@ def application(
     **spec: Any,
 ) -> dict[str, Any]:
     """A pod of its own that asks for a sidecar, of the restricted profile; `program` is its Python."""
-    template = deployment(name, labels=labels, **spec)["spec"]["template"]
+    template = deployment(name, labels=labels, program=program, **spec)["spec"]["template"]
     template["metadata"] |= {"name": name, "annotations": dict(annotations or {})}
-    template["spec"]["containers"][0]["command"] = ["python", "-c", program]
     return {"apiVersion": "v1", "kind": "Pod", **template}
 
 
@@ -148,11 +162,11 @@ def kill_sidecar(node: Node, namespace: str, pod: str) -> None:
     node.inside.run("ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", identity)
 
 
-class HeldCall:
-    """A call of which the application has heard the beginning, and reads on only when it is let.
+class Lines:
+    """What a process prints, line by line.
 
     Args:
-        process: That makes it.
+        process: That prints.
     """
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
@@ -162,8 +176,21 @@ class HeldCall:
         self._reader.start()
 
     def line(self) -> Sequence[str]:
-        """The words of its next line: status and bytes at first, then how it ended and the bytes or the error."""
+        """The words of its next line; after the last one "ended" and its exit code."""
         return self._lines.get(timeout=PATIENCE_SECONDS).split()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(f"ended {self._process.wait()}")
+
+
+class HeldCall(Lines):
+    """A call of which the application has heard the beginning, and reads on only when it is let.
+
+    Its lines: status and bytes at first, then how it ended and the bytes or the error.
+    """
 
     def go_on(self) -> Sequence[str]:
         """Let it read to the end; how that was."""
@@ -171,12 +198,6 @@ class HeldCall:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return self.line()
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put(f"ended {self._process.wait()}")
 
 
 @contextlib.contextmanager
@@ -192,6 +213,17 @@ def held_call(node: Node, namespace: str, pod: str) -> Iterator[HeldCall]:
             status, heard = call.line()
             assert (status, int(heard) > 0) == ("200", True)
             yield call
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def followed(node: Node, namespace: str, pod: str, container: str) -> Iterator[Lines]:
+    """A container's log, as it is written."""
+    words = ["logs", "--follow", "--namespace", namespace, pod, "--container", container]
+    with subprocess.Popen(node.kubectl_words(*words), stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        try:
+            yield Lines(process)
         finally:
             process.kill()
 

@@ -8,11 +8,10 @@ from tests.cluster.images import image, image_tag
 from tests.cluster.node import Node
 from tests.e2e.charts import CHART, NAMESPACE, flags, helm
 
-__all__ = ["RESTRICTED", "deployment", "images", "installed_release", "pods_of", "uninstall"]
+__all__ = ["RESTRICTED", "deployment", "images", "installed_release", "leftovers", "pods_of", "uninstall"]
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
-# Speaks once, says how that went, and ends when it is told to.
 SPEAK_AND_STAY = """
 import signal, subprocess, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -21,6 +20,7 @@ print(subprocess.run(words, stderr=subprocess.PIPE, text=True).stderr, flush=Tru
 while True:
     signal.pause()
 """
+"""Speaks once, says how that went, and ends when it is told to."""
 
 
 def images() -> dict[str, Any]:
@@ -54,13 +54,29 @@ def uninstall(node: Node, namespace: str = NAMESPACE) -> None:
     node.wait_for(lambda: node.found(f"/api/v1/namespaces/{namespace}") is None, f"{namespace} does not end")
 
 
-def deployment(name: str, replicas: int = 1, labels: Mapping[str, str] | None = None, **pod: Any) -> dict[str, Any]:
-    """A Deployment of an application that wants a sidecar and speaks once, at its start."""
+def leftovers(node: Node) -> str:
+    """What of a release is there beyond its namespace and its definition, a line each."""
+    kinds = ("clusterroles", "clusterrolebindings", "mutatingwebhookconfigurations")
+    policies = ("validatingadmissionpolicies", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")
+    labelled = "--selector=app.kubernetes.io/instance=speechpool"
+    shown = node.kubectl("get", ",".join(kinds + policies), labelled, "--output=name")
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def deployment(
+    name: str,
+    replicas: int = 1,
+    labels: Mapping[str, str] | None = None,
+    program: str = SPEAK_AND_STAY,
+    **pod: Any,
+) -> dict[str, Any]:
+    """A Deployment of an application that wants a sidecar; `program` is its Python."""
     strict = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     app = {
         "name": "app",
         "image": image("sidecar"),
-        "command": ["python", "-c", SPEAK_AND_STAY],
+        "command": ["python", "-c", program],
         "securityContext": strict,
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
     }

@@ -1,8 +1,6 @@
 """What goes wrong while applications speak: no operator, no injector, a dead sidecar, no memory, a leaked key."""
 
-import sys
 from base64 import b64decode
-from typing import Any
 
 import pytest
 from tests.cluster.apiserver import ApiError
@@ -22,7 +20,7 @@ from tests.e2e.applications import (
     touch,
 )
 from tests.e2e.charts import NAMESPACE
-from tests.e2e.installations import PODS, asked, is_synced, kill_operator, known, the_pod
+from tests.e2e.installations import PODS, asked, is_synced, kill_operator, known, part, parts, served, the_pod
 from tests.e2e.releases import RESTRICTED, installed_release
 
 INJECTOR = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/speechpool-injector"
@@ -53,16 +51,6 @@ def namespace(node: Node):
         node.wait_for_pod(made, "voice", is_ready, "is not ready")
         yield made
         node.delete(f"/api/v1/namespaces/{made}")
-
-
-def parts(node: Node, component: str) -> list[dict[str, Any]]:
-    """The pods of a part of the release that do not end."""
-    found = node.get(f"{PODS.format(NAMESPACE)}?labelSelector=app.kubernetes.io/component={component}")["items"]
-    return [each for each in found if "deletionTimestamp" not in each["metadata"]]
-
-
-def part(node: Node, component: str) -> dict[str, Any]:
-    return parts(node, component)[0]
 
 
 def evict(node: Node, name: str) -> None:
@@ -146,13 +134,6 @@ def test_without_an_injector_pods_start_and_everybody_is_told(node: Node, namesp
     assert code == 0, shown
 
 
-def served(node: Node, component: str, port: int) -> str:
-    """The certificate that a part of the release shows now."""
-    program = "import ssl, sys; print(ssl.get_server_certificate((sys.argv[1], int(sys.argv[2]))))"
-    address = part(node, component)["status"]["podIP"]
-    return node.inside.run(sys.executable, "-c", program, address, str(port))
-
-
 def certificate(node: Node, name: str) -> str:
     return b64decode(node.get(CERTIFICATES)["data"].get(name, "")).decode()
 
@@ -171,8 +152,8 @@ def test_new_certificates_are_served_without_a_restart(node: Node, namespace: st
     def are_served() -> bool:
         touch(node, NAMESPACE, operator["name"])
         return new == {
-            "operator": served(node, "operator", 8443).strip(),
-            "injector": served(node, "injector", 9443).strip(),
+            "operator": served(node, "operator", 8443),
+            "injector": served(node, "injector", 9443),
         }
 
     node.wait_for(are_served, "the new certificates are not served")

@@ -1,8 +1,7 @@
 """From `helm install` to speech through an injected sidecar, an edit that holds at once, ten pods, and nothing left."""
 
-import json
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,13 @@ import pytest
 import yaml
 from tests.cluster.images import image
 from tests.cluster.node import Node
+from tests.e2e.applications import POOLS, SIDECAR, is_ready, json_lines, speechpool_object, written_at
 from tests.e2e.charts import NAMESPACE, helm
-from tests.e2e.releases import RESTRICTED, deployment, installed_release, pods_of, uninstall
+from tests.e2e.installations import wait_synced
+from tests.e2e.releases import RESTRICTED, deployment, installed_release, leftovers, pods_of, uninstall
 
 BY_HAND = Path(__file__).parents[2] / "examples" / "sidecar-by-hand.yaml"
-POOLS = "/apis/speechpool.dev/v1alpha1/namespaces/{}/speechpools"
-SIDECAR = "speechpool"
 KEY = "AZURE_SPEECH_KEY"
-SPEC = {"selector": {"matchLabels": {"app": "voice"}}, "warmSize": 1}
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +28,11 @@ def release(node: Node):
 def team(node: Node, release):
     """A restricted namespace with an object and one pod that it selects."""
     namespace = node.namespace(labels=RESTRICTED)
-    pool = {"apiVersion": "speechpool.dev/v1alpha1", "kind": "SpeechPool", "metadata": {"name": "voice"}, "spec": SPEC}
-    node.post(POOLS.format(namespace), pool)
+    node.post(POOLS.format(namespace), speechpool_object("voice", warmSize=1))
     node.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment("voice"))
     wait_ready(node, namespace, 1)
     yield namespace
     node.delete(f"/api/v1/namespaces/{namespace}")
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def wait_ready(node: Node, namespace: str, count: int) -> None:
@@ -51,28 +43,8 @@ def wait_ready(node: Node, namespace: str, count: int) -> None:
     node.wait_for(all_ready, f"{count} pods are not ready", seconds=150)
 
 
-def wait_synced(node: Node, namespace: str, count: int) -> None:
-    def is_synced() -> bool:
-        found = node.get(f"{POOLS.format(namespace)}/voice")
-        status = found.get("status", {})
-        true = {each["type"] for each in status.get("conditions", ()) if each["status"] == "True"}
-        counted = [status.get(key) for key in ("matched", "connected", "synced")]
-        new = status.get("observedGeneration") == found["metadata"]["generation"]
-        return new and counted == [count] * 3 and {"Accepted", "Synced", "Ready"} <= true
-
-    try:
-        node.wait_for(is_synced, f"the object does not say that {count} pods have its settings", seconds=150)
-    except AssertionError as error:
-        error.add_note(json.dumps(node.get(f"{POOLS.format(namespace)}/voice")["status"], indent=1))
-        raise
-
-
 def log_lines(node: Node, namespace: str, pod: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in node.logs(namespace, pod, SIDECAR).splitlines()]
-
-
-def seconds(line: dict[str, Any]) -> float:
-    return datetime.fromisoformat(line["time"]).replace(tzinfo=UTC).timestamp()
+    return json_lines(node.logs(namespace, pod, SIDECAR))
 
 
 def test_helms_own_test_speaks_a_sentence(node: Node, release):
@@ -85,7 +57,7 @@ def test_the_application_starts_when_the_sidecar_is_warm_and_its_first_call_is_w
     (pod,) = pods_of(node, team, "voice")
     (ready,) = [line for line in log_lines(node, team, pod["metadata"]["name"]) if line["message"] == "sidecar ready"]
     started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
-    assert datetime.fromisoformat(started).timestamp() + 1 > seconds(ready)  # the one is in whole seconds
+    assert datetime.fromisoformat(started).timestamp() + 1 > written_at(ready)  # the one is in whole seconds
     assert [one["name"] for one in pod["spec"]["initContainers"]] == [SIDECAR]
     name = pod["metadata"]["name"]
     node.wait_for(lambda: "first byte" in node.logs(team, name, "app"), "the application has not spoken")
@@ -93,7 +65,7 @@ def test_the_application_starts_when_the_sidecar_is_warm_and_its_first_call_is_w
 
 
 def test_kubectl_shows_the_truth(node: Node, team: str):
-    wait_synced(node, team, 1)
+    wait_synced(node, team, "voice", 1)
     shown = node.kubectl("get", "speechpools", "--namespace", team).stdout
     assert "voice" in shown
     assert "True" in shown
@@ -102,18 +74,18 @@ def test_kubectl_shows_the_truth(node: Node, team: str):
 def test_an_edit_is_applied_at_once(node: Node, team: str, record_property):
     (pod,) = pods_of(node, team, "voice")
     name = pod["metadata"]["name"]
-    wait_synced(node, team, 1)
+    wait_synced(node, team, "voice", 1)
     before = len(log_lines(node, team, name))
     node.patch(f"{POOLS.format(team)}/voice", {"spec": {"warmSize": 2}})
-    written_at = time.time()
+    edited_at = time.time()
 
     def applied() -> list[dict[str, Any]]:
         return [line for line in log_lines(node, team, name)[before:] if line["message"] == "settings applied"]
 
     node.wait_for(lambda: bool(applied()), "the sidecar has not applied the edit")
-    record_property("applied_milliseconds_after_the_write", (seconds(applied()[0]) - written_at) * 1e3)
-    assert seconds(applied()[0]) - written_at < 2  # a stalled machine's; docs/benchmarks.md has the figure
-    wait_synced(node, team, 1)
+    record_property("applied_milliseconds_after_the_write", (written_at(applied()[0]) - edited_at) * 1e3)
+    assert written_at(applied()[0]) - edited_at < 2  # a stalled machine's; docs/benchmarks.md has the figure
+    wait_synced(node, team, "voice", 1)
     assert node.get(f"{POOLS.format(team)}/voice")["status"]["warm"]["wanted"] >= 4
 
 
@@ -121,10 +93,10 @@ def test_ten_pods_and_back(node: Node, team: str):
     scale = f"/apis/apps/v1/namespaces/{team}/deployments/voice/scale"
     node.patch(scale, {"spec": {"replicas": 10}})
     wait_ready(node, team, 10)
-    wait_synced(node, team, 10)
+    wait_synced(node, team, "voice", 10)
     node.patch(scale, {"spec": {"replicas": 1}})
     node.wait_for(lambda: len(pods_of(node, team, "voice")) == 1, "pods do not go")
-    wait_synced(node, team, 1)
+    wait_synced(node, team, "voice", 1)
 
 
 def test_a_job_with_an_injected_sidecar_completes(node: Node, team: str):
@@ -174,13 +146,7 @@ def start_emulator(node: Node, namespace: str) -> None:
 def test_uninstalled_it_leaves_no_object_stuck_and_the_definition_in_place(node: Node, team: str):
     (before,) = pods_of(node, team, "voice")
     uninstall(node)
-    left = node.kubectl(
-        "get",
-        "clusterroles,clusterrolebindings,mutatingwebhookconfigurations,validatingadmissionpolicies",
-        "--selector=app.kubernetes.io/instance=speechpool",
-        "--output=name",
-    )
-    assert (left.returncode, left.stdout) == (0, "")
+    assert leftovers(node) == ""
     (pod,) = pods_of(node, team, "voice")
     assert pod["metadata"]["uid"] == before["metadata"]["uid"]  # calls go on
     said = node.execute(team, pod["metadata"]["name"], "app", "speechpool", "say", "Still here.", "-o", "/tmp/x.wav")
