@@ -8,6 +8,7 @@ FROM ${BUILD_BASE} AS build-base
 # whatever user the base has
 USER 0:0
 # the base's own certificates, or those that the secret `ca` brings: pip and uv would use lists of their own
+# no bytecode on the way: what pip leaves in the standard library would be taken for the base's own below
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     PYTHONDONTWRITEBYTECODE=1
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
