@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest_asyncio
+
 from speechpool.formats import AudioFormat, Codec
 from speechpool.speech.engine import (
     AudioChunk,
@@ -31,6 +33,7 @@ __all__ = [
     "RECORDINGS",
     "Heard",
     "Said",
+    "engine",
     "hear",
     "listen",
     "open_engine",
@@ -138,6 +141,13 @@ async def open_engine(**options) -> AsyncIterator[LocalEngine]:
         yield engine
     finally:
         await engine.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engine() -> AsyncIterator[LocalEngine]:
+    """One engine for the tests of a module, on the loop that they share."""
+    async with open_engine() as engine:
+        yield engine
 
 
 @contextlib.asynccontextmanager

@@ -10,9 +10,9 @@ import pytest_asyncio
 from tests.integration.local import (
     PCM_16K,
     RECORDINGS,
+    engine,
     hear,
     listen,
-    open_engine,
     recognizer,
     recording,
     say,
@@ -24,6 +24,8 @@ from tests.waiting import until
 from speechpool.errors import EngineFailed, InvalidInput, WorkerDied
 from speechpool.speech.engine import Final, Partial, RecognitionOptions, SpeechEnded, SpeechStarted
 from speechpool.speech.local.messages import WINDOW_BYTES
+
+__all__ = ["engine"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,12 +49,6 @@ def silence(seconds: float) -> bytes:
 
 def noise(seconds: float) -> bytes:
     return random.Random(1).randbytes(len(silence(seconds)))
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine():
-    async with open_engine() as engine:
-        yield engine
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -11,7 +11,7 @@ import signal
 import numpy as np
 import pytest
 import pytest_asyncio
-from tests.integration.local import PCM_16K, PCM_24K, Said, open_engine, say, synthesizer, utterance
+from tests.integration.local import PCM_16K, PCM_24K, Said, engine, say, synthesizer, utterance
 from tests.integration.processes import children
 from tests.waiting import until
 
@@ -21,16 +21,12 @@ from speechpool.speech.engine import AudioChunk, SynthesisProfile
 from speechpool.speech.local.messages import WINDOW_BYTES
 from speechpool.speech.voices import OPENAI_VOICES
 
+__all__ = ["engine"]
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 LONG = "This sentence is said again and again. " * 100  # minutes of audio, many times the window
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine():
-    async with open_engine() as engine:
-        yield engine
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
