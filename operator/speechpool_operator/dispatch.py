@@ -101,7 +101,7 @@ class Dispatch:
         self._turn = 0
         self._due_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._ready: deque[Sender] = deque()
+        self._ready: deque[Sender] = deque()  # each stream once at most
 
     def enrol(self, sender: "Sender") -> int:
         """Give a stream its heartbeats; returns its slot."""

@@ -142,7 +142,7 @@ class Lookout:
         self._fleet = fleet
         self._wake = wake
         self._looked_for: set[str] = set()
-        self._queue: asyncio.Queue[Pod] = asyncio.Queue()
+        self._queue: asyncio.Queue[Pod] = asyncio.Queue()  # each pod once at most
 
     def look(self, pod: Pod) -> None:
         """Look at a pod soon, and again until a watch tells of it or its stream ends."""

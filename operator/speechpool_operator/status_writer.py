@@ -58,7 +58,7 @@ class StatusWriter:
         self._answered = answered
         self._may_write = may_write
         self._slots: dict[Key, _Slot] = {}
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()  # each slot once at most
         self._turn_at = float("-inf")
         self.written = 0
         """How many statuses were written."""
