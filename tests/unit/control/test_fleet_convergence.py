@@ -10,7 +10,7 @@ from tests.unit.control.fleets import OPERATOR, VOICE, World, a_pod, applied, re
 from speechpool.settings.wire import Applying, NewSettings, State
 from speechpool_operator.conditions import differs, status_of
 from speechpool_operator.names import INJECT_LABEL, INJECTED_LABEL
-from speechpool_operator.reconcile import facts_of, wanted
+from speechpool_operator.reconcile import REST_SECONDS, facts_of, wanted
 from speechpool_operator.selection import NOBODY, choose, selects
 
 NAMESPACES = st.sampled_from(["calls", OPERATOR])
@@ -170,13 +170,24 @@ class Anything(RuleBasedStateMachine):
 
     @rule()
     def plan(self):
-        made = self.world.plan()
-        for uid, (cell, message) in made.messages.items():
-            assert self.streams[uid] is cell
-            self.note_sent(uid, message)
+        self.planned()
         again = self.world.plan()
         assert (again.messages, again.statuses, again.closing) == ({}, {}, ())
         self.compare_with_what_was_planned()
+
+    @rule()
+    def plan_again_when_all_have_rested(self):
+        """What was put off because its object had just had a status is not forgotten."""
+        self.planned(rested=False)
+        self.world.now += REST_SECONDS
+        self.world.fleet.excuse()  # silence is proved elsewhere
+        self.planned(rested=False)
+        self.compare_with_what_was_planned()
+
+    def planned(self, **how):
+        for uid, (cell, message) in self.world.plan(**how).messages.items():
+            assert self.streams[uid] is cell
+            self.note_sent(uid, message)
 
     def note_sent(self, uid, message):
         """On one stream the generations of one object never go back."""
