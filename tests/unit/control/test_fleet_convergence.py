@@ -177,17 +177,21 @@ class Anything(RuleBasedStateMachine):
 
     @rule()
     def plan_again_when_all_have_rested(self):
-        """What was put off because its object had just had a status is not forgotten."""
-        self.planned(rested=False)
+        """What is put off because its object has just had a status is not forgotten."""
+        for entry in self.world.fleet.entries.values():
+            entry.looked_at = self.world.now
+        assert self.planned(rested=False).statuses == {}
         self.world.now += REST_SECONDS
         self.world.fleet.excuse()  # silence is proved elsewhere
         self.planned(rested=False)
         self.compare_with_what_was_planned()
 
     def planned(self, **how):
-        for uid, (cell, message) in self.world.plan(**how).messages.items():
+        made = self.world.plan(**how)
+        for uid, (cell, message) in made.messages.items():
             assert self.streams[uid] is cell
             self.note_sent(uid, message)
+        return made
 
     def note_sent(self, uid, message):
         """On one stream the generations of one object never go back."""
