@@ -84,13 +84,13 @@ def test_memory_that_runs_out_harms_no_application_and_is_mended_by_an_edit(node
     """The kernel kills what is largest: a listener alone, or the whole sidecar where cgroups are of version 2."""
     node.wait_for_pod(namespace, "hungry", is_ready, "is not ready")
     node.wait_for(lambda: is_synced(node, namespace, "hungry"), "the sidecar is not synced")
-    node.patch(f"{POOLS.format(namespace)}/hungry", {"spec": {"warmSize": 4}})
+    node.patch(f"{POOLS.format(namespace)}/hungry", {"spec": {"warmSize": 8}})  # a listener takes 0.1 GB
 
     def has_run_out() -> bool:
         sidecar = sidecar_of(the_pod(node, namespace, "hungry"))
         return bool(sidecar["restartCount"]) or "WorkerDied" in node.logs(namespace, "hungry", SIDECAR)
 
-    node.wait_for(has_run_out, "the memory does not run out")
+    node.wait_for(has_run_out, "the memory does not run out", seconds=150)
     node.patch(f"{POOLS.format(namespace)}/hungry", {"spec": {"warmSize": 1}})
     node.wait_for(lambda: is_synced(node, namespace, "hungry"), "the edit does not mend it")
     assert said(node, namespace, "hungry").stderr.startswith("warm client")
