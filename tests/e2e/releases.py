@@ -34,24 +34,32 @@ def images() -> dict[str, Any]:
 def installed_release(
     node: Node, values: Mapping[str, Any] | None = None, namespace: str = NAMESPACE
 ) -> Iterator[None]:
-    """The release, installed and ready; uninstalled afterwards, if the test has not."""
+    """The release, installed and ready; uninstalled afterwards, if the test has not.
+
+    Its namespace stays for the next one: Kubernetes takes five seconds before it begins to remove one.
+    """
     words = ["install", "speechpool", str(CHART), "--namespace", namespace, "--create-namespace", "--wait"]
     try:
         done = helm(*words, "--timeout", "55s", *flags(images() | dict(values or {})), api=node)
         assert done.returncode == 0, f"{done.stderr}\n{node.story()}"
         yield
     finally:
-        uninstall(node, namespace)
+        _uninstall(node, namespace)
 
 
 def uninstall(node: Node, namespace: str = NAMESPACE) -> None:
-    """Uninstall the release if it is there, and wait until its namespace is gone."""
-    if node.found(f"/api/v1/namespaces/{namespace}") is None:
-        return
-    done = helm("uninstall", "speechpool", "--namespace", namespace, "--wait", "--ignore-not-found", api=node)
-    assert done.returncode == 0, done.stderr
+    """Uninstall the release, and wait until its namespace is gone."""
+    _uninstall(node, namespace)
     node.delete(f"/api/v1/namespaces/{namespace}")
     node.wait_for(lambda: node.found(f"/api/v1/namespaces/{namespace}") is None, f"{namespace} does not end")
+
+
+def _uninstall(node: Node, namespace: str) -> None:
+    """Uninstall the release if it is there, and wait until nothing of it runs."""
+    done = helm("uninstall", "speechpool", "--namespace", namespace, "--wait", "--ignore-not-found", api=node)
+    assert done.returncode == 0, done.stderr
+    running = f"/api/v1/namespaces/{namespace}/pods?fieldSelector=status.phase=Running"
+    node.wait_for(lambda: not node.get(running)["items"], f"pods in {namespace} do not end")
 
 
 def leftovers(node: Node) -> str:
