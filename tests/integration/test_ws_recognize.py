@@ -251,8 +251,7 @@ async def test_a_client_that_goes_away_gives_its_recogniser_back():
             await recognition.event("ready")
             await recognition.audio(sound(2.0))
             recognition.socket.transport.abort()
-        await eventually(lambda: not api.engine.busy_clients and api.service.active == 0)
-        assert not api.state.sockets
+        await eventually(lambda: not api.engine.busy_clients and api.service.active == 0 and not api.state.sockets)
 
 
 async def test_an_idle_recognition_is_finished_and_closed():
