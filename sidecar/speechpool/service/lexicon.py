@@ -6,13 +6,13 @@ Decisions alone, no I/O. An alias takes the word's place; phonemes go around it 
 import functools
 import re
 import unicodedata
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from speechpool.errors import SettingsError
 from speechpool.service.readings import Found, Reading, Writer
 from speechpool.settings import LexiconEntry
-from speechpool.speech.ssml import ElementStart, SsmlPart, SsmlText, parse
+from speechpool.speech.ssml_runs import text_runs
 
 __all__ = ["Lexicon", "LexiconStream", "check_lexicon"]
 
@@ -186,7 +186,7 @@ class Lexicon:
 
     def _in_document(self, document: str) -> Iterator[Found]:
         """All runs of text are looked through as one, parted by what is in no text and in no entry."""
-        runs = _Runs(parse(document))
+        runs = text_runs(document, without=_UNTOUCHED)
         for start, end, entry in self._search(runs.text)[0]:
             yield Found(*runs.place(start, end), entry)
 
@@ -286,63 +286,3 @@ class LexiconStream:
         self.writer.write_until(sure, found)
         self._sure = sure
         return self.writer.take()
-
-
-# --- SSML ----------------------------------------------------------------------------------------------------------
-
-
-class _Runs:
-    """The stretches of text of a document to look into: none in elements that say how they are said, none in CDATA.
-
-    Args:
-        parts: Of the document.
-
-    Attributes:
-        text: All runs, parted by NUL, which no document has.
-    """
-
-    def __init__(self, parts: Iterable[SsmlPart]) -> None:
-        self._texts: list[SsmlText] = []
-        self._at: list[int] = []  # where each of them begins in `text`
-        pieces: list[str] = []
-        length = 0
-        for part in _between_runs(parts):
-            if part is not None:
-                self._texts.append(part)
-                self._at.append(length)
-            pieces.append(piece := "\0" if part is None else part.text)
-            length += len(piece)
-        self.text = "".join(pieces)
-
-    def place(self, start: int, end: int) -> tuple[int, int]:
-        """Where in the document a stretch of `text` is; of a reference each character is the whole of it."""
-        number = bisect_right(self._at, start) - 1
-        part, behind = self._texts[number], start - self._at[number]
-        first = part.start if _is_reference(part) else part.start + behind
-        if behind + end - start > len(part.text):
-            number = bisect_right(self._at, end - 1) - 1
-            part = self._texts[number]
-        return first, part.end if _is_reference(part) else part.start + end - self._at[number]
-
-
-def _is_reference(part: SsmlText) -> bool:
-    return part.end - part.start != len(part.text)
-
-
-def _between_runs(parts: Iterable[SsmlPart]) -> Iterator[SsmlText | None]:
-    """The text to look into, and None for whatever parts it."""
-    untouched = 0
-    is_parted = True
-    for part in parts:
-        if isinstance(part, SsmlText):
-            if not (untouched or part.is_cdata):
-                is_parted = False
-                yield part
-                continue
-        elif isinstance(part, ElementStart):
-            untouched += bool(untouched) or part.name in _UNTOUCHED
-        else:
-            untouched -= bool(untouched)
-        if not is_parted:
-            is_parted = True
-            yield None

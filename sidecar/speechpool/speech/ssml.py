@@ -11,9 +11,21 @@ from xml.parsers import expat
 
 from speechpool.errors import InvalidInput
 
-__all__ = ["ElementEnd", "ElementStart", "SsmlPart", "SsmlText", "check_text", "escape", "parse", "spoken_text", "wrap"]
+__all__ = [
+    "SILENT_ELEMENTS",
+    "ElementEnd",
+    "ElementStart",
+    "Reader",
+    "SsmlPart",
+    "SsmlText",
+    "check_text",
+    "escape",
+    "parse",
+    "spoken_text",
+    "wrap",
+]
 
-_SILENT_ELEMENTS = frozenset({"desc", "lexicon", "meta", "metadata"})
+SILENT_ELEMENTS = frozenset({"desc", "lexicon", "meta", "metadata"})
 """Their content says something about the document, not to the listener (SSML 1.1, sections 3.1.4, 3.1.5, 3.3.3)."""
 
 _MAX_DEPTH = 64  # guess: hand-written and generated documents alike stay below 10
@@ -100,8 +112,9 @@ def parse(document: str) -> list[SsmlPart]:
         InvalidInput: It has forbidden characters, is not well-formed XML, has a document type, is nested deeper than
             64 elements, or its root is not `speak` (param `input`, code `invalid_ssml` or `invalid_characters`).
     """
-    check_text(document)
-    return _Reader(document).parts()
+    reader = _PartsReader(document, silent=SILENT_ELEMENTS)
+    reader.read()
+    return reader.parts
 
 
 def spoken_text(document: str) -> str:
@@ -113,20 +126,49 @@ def spoken_text(document: str) -> str:
     return "".join(part.text for part in parse(document) if isinstance(part, SsmlText))
 
 
-class _Reader:
-    """One pass of expat over one document."""
+class Reader:
+    """One pass of expat over one document; what it finds is told by the methods that begin with `on_`.
 
-    def __init__(self, document: str) -> None:
+    Args:
+        document: The document.
+        silent: Elements whose text is not told.
+    """
+
+    def __init__(self, document: str, *, silent: frozenset[str]) -> None:
         self._document = document
-        self._bytes = document.encode()
-        self._is_one_byte_each = len(self._bytes) == len(document)
-        self._parts: list[SsmlPart] = []
+        self._silent = silent
+        self._bytes = b""
+        self._is_one_byte_each = True
         self._depth = 0
-        self._silent_from = 0  # the depth of the outermost element that is not spoken; 0 outside
+        self._silent_from = 0  # the depth of the outermost element that is silent; 0 outside
         self._is_cdata = False
         self._at_byte = 0
         self._at_character = 0
         self._parser = self._make_parser()
+
+    def on_start(self, name: str, attributes: dict[str, str]) -> None:
+        """A start tag."""
+
+    def on_end(self, name: str) -> None:
+        """An end tag."""
+
+    def on_text(self, text: str, start: int, end: int, *, is_cdata: bool) -> None:
+        """Text, as `SsmlText` has it."""
+
+    def read(self) -> None:
+        """Read all of it.
+
+        Raises:
+            InvalidInput: As `parse`.
+        """
+        check_text(self._document)
+        self._bytes = self._document.encode()
+        self._is_one_byte_each = len(self._bytes) == len(self._document)
+        try:
+            self._parser.Parse(self._bytes, True)
+        except expat.ExpatError as error:
+            reason = expat.ErrorString(error.code)
+            raise _invalid(f"{reason} at line {error.lineno}, column {error.offset + 1}") from None
 
     def _make_parser(self) -> expat.XMLParserType:
         # The encoding given here wins over one that the document declares: it is a str, so a declaration is history.
@@ -140,14 +182,6 @@ class _Reader:
         parser.StartDoctypeDeclHandler = self._doctype
         return parser
 
-    def parts(self) -> list[SsmlPart]:
-        try:
-            self._parser.Parse(self._bytes, True)
-        except expat.ExpatError as error:
-            reason = expat.ErrorString(error.code)
-            raise _invalid(f"{reason} at line {error.lineno}, column {error.offset + 1}") from None
-        return self._parts
-
     def _doctype(self, *_: object) -> None:
         raise _invalid("a document type is not allowed; remove <!DOCTYPE …>")
 
@@ -157,15 +191,15 @@ class _Reader:
         if self._depth >= _MAX_DEPTH:
             raise _invalid(f"elements are nested deeper than {_MAX_DEPTH}")
         self._depth += 1
-        if name in _SILENT_ELEMENTS and not self._silent_from:
+        if name in self._silent and not self._silent_from:
             self._silent_from = self._depth
-        self._parts.append(ElementStart(name, attributes))
+        self.on_start(name, attributes)
 
     def _end(self, name: str) -> None:
         if self._silent_from == self._depth:
             self._silent_from = 0
         self._depth -= 1
-        self._parts.append(ElementEnd(name))
+        self.on_end(name)
 
     def _start_cdata(self) -> None:
         self._is_cdata = True
@@ -182,7 +216,7 @@ class _Reader:
         is_reference = self._document[start] == "&" and not self._is_cdata
         if is_reference or self._document[start:end] != text:
             end = self._reference_end(start)
-        self._parts.append(SsmlText(text, start, end, self._is_cdata))
+        self.on_text(text, start, end, is_cdata=self._is_cdata)
 
     def _position(self) -> int:
         """Index of the current event's first character in the document."""
@@ -197,6 +231,23 @@ class _Reader:
         if self._document[start] == "&":
             return self._document.index(";", start) + 1
         return start + (2 if self._document.startswith("\r\n", start) else 1)
+
+
+class _PartsReader(Reader):
+    """Makes a list of all that it finds."""
+
+    def __init__(self, document: str, *, silent: frozenset[str]) -> None:
+        super().__init__(document, silent=silent)
+        self.parts: list[SsmlPart] = []
+
+    def on_start(self, name: str, attributes: dict[str, str]) -> None:
+        self.parts.append(ElementStart(name, attributes))
+
+    def on_end(self, name: str) -> None:
+        self.parts.append(ElementEnd(name))
+
+    def on_text(self, text: str, start: int, end: int, *, is_cdata: bool) -> None:
+        self.parts.append(SsmlText(text, start, end, is_cdata))
 
 
 def _invalid(reason: str) -> InvalidInput:
