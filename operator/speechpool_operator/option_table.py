@@ -1,13 +1,13 @@
 """Settings of a program as a table: each once, as a flag and as an environment variable, the flag first."""
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from speechpool.settings.kinds import Kind, Refused
 
-__all__ = ["Option", "add_arguments", "read_values"]
+__all__ = ["Option", "add_arguments", "read_values", "unknown_variables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def read_values(
     """Read the settings.
 
     Args:
-        args: The parsed command line.
+        args: The parsed command line; what is not in it is no flag.
         options: Those that the program has.
         environment: The process's.
 
@@ -65,7 +65,7 @@ def read_values(
     problems: list[str] = []
     values: dict[str, Any] = {}
     for each in options:
-        flag = getattr(args, each.name)
+        flag = getattr(args, each.name, None)
         text = (flag if flag is not None else environment.get(each.variable) or "").strip() or each.default
         try:
             values[each.name] = each.kind.of_text(text) if text else ""
@@ -73,3 +73,20 @@ def read_values(
             where = each.flag if flag is not None else each.variable
             problems.append(f"{where} must be {each.kind.expected}; got {text[:200]!r}")
     return values, problems
+
+
+def unknown_variables(
+    options: Sequence[Option], environment: Mapping[str, str], others: Sequence[str] = ()
+) -> list[str]:
+    """Variables that look like settings of a program and are none, as after a slip of the pen.
+
+    Args:
+        options: Those that the program has.
+        environment: The process's.
+        others: How further variables begin that are not meant for it, without the prefix.
+    """
+    prefix, known = options[0].prefix, {each.variable for each in options}
+    # Kubernetes sets two kinds in pods beside a Service of that name
+    foreign = tuple(prefix + rest for rest in ("SERVICE_", "PORT", *others))
+    names = (name for name in environment if name.startswith(prefix) and name not in known)
+    return sorted(name for name in names if not name.startswith(foreign))

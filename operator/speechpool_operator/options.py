@@ -103,10 +103,5 @@ def read_options(args: argparse.Namespace, environment: Mapping[str, str] = os.e
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables that look like settings of ours and are none, as after a slip of the pen."""
-    known = {each.variable for each in OPTIONS}
-    names = [name for name in environment if name.startswith(PREFIX) and name not in known]
-    return sorted(name for name in names if not name.startswith(_OF_OTHERS))
-
-
-# what Kubernetes sets in pods beside a Service of that name, and what a sidecar is told of its operator
-_OF_OTHERS = tuple(PREFIX + rest for rest in ("SERVICE_", "PORT", "CA_FILE", "TOKEN_FILE"))
+    # the others are what a sidecar is told of its operator
+    return option_table.unknown_variables(OPTIONS, environment, others=("CA_FILE", "TOKEN_FILE"))

@@ -219,12 +219,11 @@ SNAPSHOTS = sorted((ROOT / "tests" / "data" / "chart").glob("*.yaml"))
 
 def known_variables(program: str) -> dict[str, Kind[Any]]:
     """The variables that a program reads, and what each may be."""
-    if program == "upgrader":
-        return {upgrader.PREFIX + name: kind for name, (kind, _, _) in upgrader.SETTINGS.items()}
     options = {
         "run": operator.OPTIONS,
         "certificates": injector.CERTIFICATE_OPTIONS,
         "injector": injector.INJECTOR_OPTIONS,
+        "upgrader": upgrader.OPTIONS,
     }
     return {one.variable: one.kind for one in options[program]}
 

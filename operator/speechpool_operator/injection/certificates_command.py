@@ -4,9 +4,9 @@ import argparse
 import asyncio
 
 from speechpool_operator.injection import program
-from speechpool_operator.injection.options import CERTIFICATE_OPTIONS, read_options
+from speechpool_operator.injection.command import begun
+from speechpool_operator.injection.options import CERTIFICATE_OPTIONS
 from speechpool_operator.kube_access import access
-from speechpool_operator.logs import configure_logging
 from speechpool_operator.option_table import add_arguments
 
 __all__ = ["configure", "run"]
@@ -28,6 +28,5 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         SettingsError: A setting is wrong, or there is no way to the API server.
     """
-    options = read_options(args, CERTIFICATE_OPTIONS)
-    configure_logging(options.log_level, options.log_format)
+    options = begun(args, CERTIFICATE_OPTIONS)
     return asyncio.run(program.run_certificates(options, access(options.kubeconfig or None)))

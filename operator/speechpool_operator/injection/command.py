@@ -2,14 +2,19 @@
 
 import argparse
 import asyncio
+import logging
+import os
+from collections.abc import Sequence
 
 from speechpool_operator.injection import program
-from speechpool_operator.injection.options import INJECTOR_OPTIONS, read_options
+from speechpool_operator.injection.options import INJECTOR_OPTIONS, Options, read_options
 from speechpool_operator.kube_access import access
 from speechpool_operator.logs import configure_logging
-from speechpool_operator.option_table import add_arguments
+from speechpool_operator.option_table import Option, add_arguments, unknown_variables
 
-__all__ = ["configure", "run"]
+__all__ = ["begun", "configure", "run"]
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 Answer the API server's admission webhook: bring a sidecar into each pod that asks for one by the label
@@ -32,6 +37,22 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         SettingsError: A setting is wrong, or there is no way to the API server.
     """
-    options = read_options(args, INJECTOR_OPTIONS)
-    configure_logging(options.log_level, options.log_format)
+    options = begun(args, INJECTOR_OPTIONS)
     return asyncio.run(program.run(options, lambda: access(options.kubeconfig or None)))
+
+
+def begun(args: argparse.Namespace, table: Sequence[Option]) -> Options:
+    """Read the settings and begin to log, of variables that are none first.
+
+    Args:
+        args: The parsed command line.
+        table: The settings that the command has.
+
+    Raises:
+        SettingsError: A setting is wrong.
+    """
+    options = read_options(args, table)
+    configure_logging(options.log_level, options.log_format)
+    for name in unknown_variables(table, os.environ):
+        logger.warning("variable is no setting", extra={"variable": name})
+    return options

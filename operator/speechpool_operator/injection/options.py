@@ -3,7 +3,7 @@
 import argparse
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
@@ -116,7 +116,7 @@ def _names(service: str, namespace: str) -> tuple[str, ...]:
 
 
 def read_options(
-    args: argparse.Namespace, options: tuple[Option, ...], environment: Mapping[str, str] = os.environ
+    args: argparse.Namespace, options: Sequence[Option], environment: Mapping[str, str] = os.environ
 ) -> Options:
     """Read the settings.
 

@@ -4,14 +4,16 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 
 import aiohttp
 
 from speechpool_operator.kube import KubeClient
 from speechpool_operator.kube_access import Access, access
 from speechpool_operator.logs import configure_logging
+from speechpool_operator.option_table import add_arguments, unknown_variables
 from speechpool_operator.signals import Signals
-from speechpool_operator.upgrade.settings import PREFIX, SETTINGS, UpgraderSettings, read_settings, unknown_variables
+from speechpool_operator.upgrade.settings import OPTIONS, UpgraderSettings, read_settings
 from speechpool_operator.upgrade.telemetry import telemetry
 from speechpool_operator.upgrade.upgrader import Upgrader
 
@@ -25,14 +27,14 @@ on, and finds no sidecar for a few seconds. Only sidecars without sessions and c
 time, slowly, and none more after the first that is not warm again in time.
 
 An admission policy must keep this program to that one image in that one container; where it is not in force, this
-program changes nothing. The chart makes the policy with it."""
+program changes nothing. The chart makes the policy with it. Each flag may be given as the environment variable that is
+named with it; the flag is stronger."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments: there is one; the settings are in the environment."""
-    lines = [f"  {PREFIX}{name}\n      {text}{_default(default)}" for name, (_, default, text) in SETTINGS.items()]
-    parser.description, parser.epilog = DESCRIPTION, "environment:\n" + "\n".join(lines)
-    parser.add_argument("--kubeconfig", metavar="FILE", help="(default: the pod's, else $KUBECONFIG)")
+    """Add the arguments."""
+    parser.description = DESCRIPTION
+    add_arguments(parser, OPTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         SettingsError: A setting is wrong, or there is no way to the API server.
     """
-    settings = read_settings()
+    settings = read_settings(args=args)
     configure_logging(settings.log_level, settings.log_format)
-    for name in unknown_variables():
+    for name in unknown_variables(OPTIONS, os.environ):
         logger.warning("variable is no setting", extra={"variable": name})
-    return asyncio.run(_run(settings, access(args.kubeconfig)))
+    return asyncio.run(_run(settings, access(settings.kubeconfig or None)))
 
 
 async def _run(settings: UpgraderSettings, way: Access) -> int:
@@ -64,7 +66,3 @@ async def _run(settings: UpgraderSettings, way: Access) -> int:
                 working.cancel()
     logger.info("upgrader stopped")
     return 0
-
-
-def _default(text: str) -> str:
-    return f" (default: {text})" if text else ""

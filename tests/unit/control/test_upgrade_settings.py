@@ -4,8 +4,9 @@ import pytest
 
 from speechpool.errors import SettingsError
 from speechpool.settings import Address
+from speechpool_operator.option_table import unknown_variables
 from speechpool_operator.upgrade.planner import Limits
-from speechpool_operator.upgrade.settings import read_settings, unknown_variables
+from speechpool_operator.upgrade.settings import OPTIONS, read_settings
 
 IMAGE = {"SPEECHPOOL_UPGRADER_IMAGE": "registry.example:5000/speechpool/sidecar:1@sha256:00ff"}
 
@@ -65,7 +66,7 @@ def test_all_that_is_wrong_is_told() -> None:
 
 
 def test_a_slip_of_the_pen_is_found_and_what_kubernetes_sets_is_none() -> None:
-    names = ("IMAGE", "PERMINUTE", "SERVICE_HOST", "PORT_8080_TCP", "PORT", "NAMESPACE", "POD_NAME")
+    names = ("IMAGE", "PERMINUTE", "SERVICE_HOST", "PORT_8080_TCP", "PORT")
     environment = {f"SPEECHPOOL_UPGRADER_{name}": "" for name in names} | {"PATH": ""}
 
-    assert unknown_variables(environment) == ["SPEECHPOOL_UPGRADER_PERMINUTE"]
+    assert unknown_variables(OPTIONS, environment) == ["SPEECHPOOL_UPGRADER_PERMINUTE"]

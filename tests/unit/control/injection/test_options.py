@@ -14,7 +14,7 @@ from speechpool_operator.injection.options import (
     Options,
     read_options,
 )
-from speechpool_operator.option_table import add_arguments
+from speechpool_operator.option_table import add_arguments, unknown_variables
 
 
 def read(*words: str, certificates_only: bool = False, **environment: str) -> Options:
@@ -133,3 +133,9 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sen
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="SPEECHPOOL_INJECTOR_CONFIG"):
         read_file(tmp_path / "none.yaml")
+
+
+def test_a_slip_of_the_pen_is_noticed_and_what_kubernetes_sets_is_not_ours() -> None:
+    names = ("LISTENN", "LISTEN", "SERVICE_HOST", "PORT_443_TCP")
+    environment = {f"SPEECHPOOL_INJECTOR_{name}": "x" for name in names}
+    assert unknown_variables(INJECTOR_OPTIONS, environment) == ["SPEECHPOOL_INJECTOR_LISTENN"]
