@@ -27,7 +27,11 @@ def sidecars(facts: Facts) -> Iterator[Line]:
 
 def _connected(known: Sequence[Sidecar]) -> Line:
     late = [one for one in known if one.missing or one.silent]
-    text = f"every sidecar is connected: {sum(one.connected and not one.silent for one in known)} of {len(known)}"
+    connected = sum(one.connected and not one.silent for one in known)
+    coming = sum(not one.connected and not one.missing and not one.silent for one in known)
+    text = f"every sidecar is connected: {connected} of {len(known)}" + (
+        f", {coming} not started yet" if coming else ""
+    )
     if not late:
         return passed(_SIDECARS, text)
     advice = f"not heard of for too long: {_some(late)}\ntheir log says why: kubectl logs POD -c speechpool"

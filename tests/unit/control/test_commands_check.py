@@ -269,6 +269,12 @@ class TestWhereTheInjectionIsTried:
 
 
 class TestSidecars:
+    def test_a_sidecar_that_is_still_starting_is_no_complaint(self, good: Facts) -> None:
+        coming = overview(sidecar("a", connected=False, version=""), sidecar("b"))
+        lines = [line.text for line in judge(dataclasses.replace(good, overview=Known(coming)), VERSION, NOW)]
+        assert "every sidecar is connected: 1 of 2, 1 not started yet" in lines
+        assert complaints(good, overview=Known(coming)) == []
+
     def test_those_that_are_not_heard_of(self, good: Facts) -> None:
         late = [sidecar("a", missing=True, connected=False), sidecar("b", silent=True), sidecar("c")]
 
